@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# Sends the same requests to Apache Kafka and to the built broker and prints every difference.
+# Needs java and mvn: without them it says so and succeeds. Arguments go to kdiff (-run, -v, ...).
+set -euo pipefail
+cd "$(dirname "$0")/.."
+for c in java mvn; do
+  command -v $c >/dev/null || { echo "kdiff skipped: no $c on this machine"; exit 0; }
+done
+work=$(mktemp -d)
+kafka=127.0.0.1:${KDIFF_KAFKA_PORT:-21192} ours=127.0.0.1:${KDIFF_PORT:-29192}
+cleanup() {
+  [ -z "${pid:-}" ] || kill "$pid" 2>/dev/null || true
+  compat-tests/kafka.sh stop "$work/kafka" KILL >/dev/null 2>&1 || true
+  rm -rf "$work"
+}
+trap cleanup EXIT
+compat-tests/kafka.sh start "$work/kafka" 1 "${kafka#*:}"
+bin/kbroker --listen "$ours" --http off --data-dir "$work/data" --profile production --log-level warn \
+  --set auto.create.topics.enable=true --set group.initial.rebalance.delay.ms=0 \
+  --set offsets.topic.replication.factor=1 --set transaction.state.log.replication.factor=1 --set transaction.state.log.min.isr=1 \
+  --set share.coordinator.state.topic.replication.factor=1 --set share.coordinator.state.topic.min.isr=1 &
+pid=$!
+for _ in $(seq 100); do (exec 3<>"/dev/tcp/${ours%:*}/${ours#*:}") 2>/dev/null && break; sleep 0.05; done
+go run ./compat-tests/kdiff -a "$kafka" -b "$ours" -known compat-tests/kdiff/known.tsv "$@"
