@@ -1,10 +1,10 @@
 package cluster
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 )
 
 // PartitionChange is a partition that is new (Old is nil) or of which something changed.
@@ -311,17 +311,7 @@ func (i *Image) Records() []Record {
 			records = append(records, PartitionRecord{TopicID: t.ID, Partition: int32(n), PartitionInfo: *p})
 		}
 	}
-	resources := make([]ConfigResource, 0, i.configs.n)
-	for r := range i.configs.all() {
-		resources = append(resources, r)
-	}
-	slices.SortFunc(resources, func(a, b ConfigResource) int {
-		if a.Type != b.Type {
-			return int(a.Type) - int(b.Type)
-		}
-		return strings.Compare(a.Name, b.Name)
-	})
-	for _, r := range resources {
+	for _, r := range i.resources() {
 		settings := i.Configs(r)
 		for _, key := range slices.Sorted(maps.Keys(settings)) {
 			value := settings[key]
@@ -333,18 +323,29 @@ func (i *Image) Records() []Record {
 
 // Everything is the delta from an empty image to this one.
 func (i *Image) Everything() Delta {
-	_, d, err := (&Image{}).Apply(i.Index, i.Records())
-	if err != nil {
-		panic("an image contradicts itself: " + err.Error())
+	d := Delta{Features: len(i.features) > 0}
+	for _, name := range i.TopicNames() {
+		t := i.Topic(name)
+		d.CreatedTopics = append(d.CreatedTopics, t)
+		for n, p := range t.Partitions {
+			d.Partitions = append(d.Partitions, PartitionChange{Topic: t, Partition: int32(n), New: p})
+		}
 	}
-	// The delta has to name this image's values, not copies.
-	for n, t := range d.CreatedTopics {
-		d.CreatedTopics[n] = i.TopicByID(t.ID)
-	}
-	for n := range d.Partitions {
-		c := &d.Partitions[n]
-		c.Topic = i.TopicByID(c.Topic.ID)
-		c.New = c.Topic.Partitions[c.Partition]
+	d.Configs = i.resources()
+	for _, b := range i.Brokers() {
+		d.Brokers = append(d.Brokers, b.ID)
 	}
 	return d
+}
+
+// resources lists all resources with dynamic settings, in a fixed order.
+func (i *Image) resources() []ConfigResource {
+	resources := make([]ConfigResource, 0, i.configs.n)
+	for r := range i.configs.all() {
+		resources = append(resources, r)
+	}
+	slices.SortFunc(resources, func(a, b ConfigResource) int {
+		return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(a.Name, b.Name))
+	})
+	return resources
 }
