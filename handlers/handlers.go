@@ -37,13 +37,24 @@ type Handlers struct {
 
 	fetches  fetchState
 	internal sync.Mutex // one creation of an internal topic at a time
+	table    [maxAPIKey + 1]*API
+}
+
+// maxAPIKey is the largest API key that exists.
+const maxAPIKey = 94
+
+// Init completes the handlers once their fields are set; it is called once, before the first request.
+func (h *Handlers) Init() {
+	for _, a := range APIs() {
+		h.table[a.Key] = &a
+	}
 }
 
 // LogDir is one of the broker's log directories. Sizes are -1 where they are unknown.
 type LogDir struct {
-	Path                   string
+	Path                  string
 	TotalBytes, FreeBytes int64
-	Err                    error
+	Err                   error
 }
 
 // Endpoints tells where a client that came in on a request's listener reaches a broker.
@@ -62,7 +73,7 @@ func (h *Handlers) endpoint(r *wire.Request, nodeID int32) (host string, port in
 
 // Handle answers a request. It is wire's handler.
 func (h *Handlers) Handle(r *wire.Request) {
-	if a := apiByKey(r.Key); a != nil {
+	if a := h.table[r.Key]; a != nil { // wire lets no other key through
 		a.handle(h, r)
 		return
 	}
@@ -82,4 +93,15 @@ func (h *Handlers) layers(img *cluster.Image, topic string) config.Layers {
 	return l
 }
 
-var _ = kmsg.Key(0)
+// Advertised is what the ApiVersions answer lists.
+func (h *Handlers) Advertised() []kmsg.ApiVersionsResponseApiKey {
+	var keys []kmsg.ApiVersionsResponseApiKey
+	for _, a := range h.table {
+		if a != nil {
+			k := kmsg.NewApiVersionsResponseApiKey()
+			k.ApiKey, k.MinVersion, k.MaxVersion = int16(a.Key), a.AdvertisedMin, a.Max
+			keys = append(keys, k)
+		}
+	}
+	return keys
+}
