@@ -37,7 +37,7 @@ var (
 	errHeaderKey       = malformed("invalid negative header key size")
 )
 
-// span is where a record's parts lie; the ends are exclusive, -1 as a start stands for null.
+// span is where a record's parts lie in the bytes it was read from; the ends are exclusive, -1 as a start stands for null.
 type span struct {
 	attributes           int8
 	timestampDelta       int64
@@ -49,6 +49,9 @@ type span struct {
 	end                  int
 }
 
+// maxHeadSize is the most that a record's length, attributes and deltas take.
+const maxHeadSize = 5 + 1 + 10 + 5
+
 // scan reads the record at pos of b without keeping anything, and checks its structure to the last byte. It allocates nothing.
 func scan(b []byte, pos int, s *span) error {
 	size, n := varint32(b[pos:])
@@ -59,23 +62,34 @@ func scan(b []byte, pos int, s *span) error {
 	if size < 0 || int(size) > len(b)-pos {
 		return errRecordSize
 	}
-	end := pos + int(size)
-	b = b[:end]
-	if pos >= end {
-		return errRecordStructure
+	b = b[:pos+int(size)]
+	pos, err := scanDeltas(b, pos, s)
+	if err != nil {
+		return err
 	}
-	s.end = end
+	return scanBody(b, pos, s)
+}
+
+// scanDeltas reads attributes and deltas, which follow the record's length.
+func scanDeltas(b []byte, pos int, s *span) (next int, err error) {
+	if pos >= len(b) {
+		return 0, errRecordStructure
+	}
 	s.attributes = int8(b[pos])
 	pos++
+	var n int
 	if s.timestampDelta, n = varint64(b[pos:]); n == 0 {
-		return errRecordStructure
+		return 0, errRecordStructure
 	}
 	pos += n
 	if s.offsetDelta, n = varint32(b[pos:]); n == 0 {
-		return errRecordStructure
+		return 0, errRecordStructure
 	}
-	pos += n
+	return pos + n, nil
+}
 
+// scanBody reads key, value and headers, which must end where b does.
+func scanBody(b []byte, pos int, s *span) error {
 	var ok bool
 	if s.keyStart, s.keyEnd, pos, ok = scanBytes(b, pos); !ok {
 		return errRecordStructure
@@ -88,7 +102,7 @@ func scan(b []byte, pos int, s *span) error {
 		return errRecordStructure
 	}
 	pos += n
-	if num < 0 || int(num) > end-pos {
+	if num < 0 || int(num) > len(b)-pos {
 		return errHeaderCount
 	}
 	s.headers, s.numHeaders = pos, int(num)
@@ -104,9 +118,10 @@ func scan(b []byte, pos int, s *span) error {
 			return errRecordStructure
 		}
 	}
-	if pos != end {
+	if pos != len(b) {
 		return errRecordSize
 	}
+	s.end = pos
 	return nil
 }
 
