@@ -8,17 +8,23 @@ import (
 
 // Errors of a log. They are sentinels: wrapped with detail, tested with errors.Is.
 var (
-	ErrOffsetOutOfRange    = errors.New("offset out of range")
-	ErrCorruptMessage      = errors.New("corrupt message")
-	ErrInvalidRecord       = errors.New("invalid record")
-	ErrInvalidTimestamp    = errors.New("invalid timestamp")
-	ErrMessageTooLarge     = errors.New("message too large")
-	ErrRecordListTooLarge  = errors.New("record list too large")
-	ErrUnsupportedCodec    = errors.New("unsupported compression type")
-	ErrOutOfOrderSequence  = errors.New("out of order sequence number")
+	ErrOffsetOutOfRange     = errors.New("offset out of range")
+	ErrCorruptMessage       = errors.New("corrupt message")
+	ErrInvalidRecord        = errors.New("invalid record")
+	ErrInvalidTimestamp     = errors.New("invalid timestamp")
+	ErrMessageTooLarge      = errors.New("message too large")
+	ErrRecordListTooLarge   = errors.New("record list too large")
+	ErrUnsupportedCodec     = errors.New("unsupported compression type")
+	ErrOutOfOrderSequence   = errors.New("out of order sequence number")
 	ErrInvalidProducerEpoch = errors.New("invalid producer epoch")
-	ErrInvalidTxnState     = errors.New("invalid transaction state")
-	ErrTooManyProducers    = errors.New("too many producer ids")
+	ErrInvalidTxnState      = errors.New("invalid transaction state")
+	ErrTooManyProducers     = errors.New("too many producer ids")
+	// ErrCoordinatorFenced refuses the marker of a transaction coordinator that another one has followed.
+	ErrCoordinatorFenced = errors.New("transaction coordinator fenced")
+	// ErrUnexpectedOffset refuses a follower's append that doesn't follow the log's end.
+	ErrUnexpectedOffset = errors.New("unexpected append offset")
+	// ErrInconsistentTopicID says that a folder holds a partition of another topic of the same name.
+	ErrInconsistentTopicID = errors.New("inconsistent topic id")
 	// ErrStorage marks a log that stopped for good after its first failed write or sync; the cause is wrapped too.
 	ErrStorage = errors.New("storage failure")
 	// ErrMemoryBudget is the in-memory file system's budget being spent; it does not stop the log.

@@ -1,0 +1,667 @@
+package storage
+
+import (
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"slices"
+	"strings"
+
+	"github.com/kbroker/kbroker/storage/vfs"
+)
+
+// recoverBuffer is how many bytes recovery reads at once to verify checksums.
+const recoverBuffer = 256 << 10
+
+// OpenLog opens the log in dir, or begins one there. After a clean stop it reads the folder, the leader epochs, a producer
+// snapshot and the end of the active segment; after a crash, also what lies behind the recovery point. id is the topic's, zero
+// where it has none; ErrInconsistentTopicID says that the folder belongs to another one.
+func OpenLog(fsys vfs.FS, dir string, tp TopicPartition, id TopicID, cfg LogConfig, o OpenOptions) (*Log, error) {
+	l := &Log{fs: fsys, dir: dir, tp: tp, name: tp.String(), logger: o.Logger, files: o.files, saveLogStart: o.SaveLogStart}
+	if l.logger == nil {
+		l.logger = slog.New(slog.DiscardHandler)
+	}
+	if l.files == nil {
+		l.files = newFileCache(maxOpenSegments)
+	}
+	l.cfg.Store(&cfg)
+	l.epochs.path = dir + "/" + leaderEpochFile
+	l.flushedMillis = o.NowMillis
+	l.producers = producerState{tp: tp, maxProducers: DefaultMaxProducers, expiryMillis: DefaultProducerExpiryMillis}
+	if o.MaxProducers > 0 {
+		l.producers.maxProducers = o.MaxProducers
+	}
+	if o.ProducerExpiryMillis > 0 {
+		l.producers.expiryMillis = o.ProducerExpiryMillis
+	}
+	l.producers.firstUnstable.Store(-1)
+	if err := l.load(id, &o); err != nil {
+		return nil, fmt.Errorf("opening the log of %v in %s: %w", tp, dir, err)
+	}
+	return l, nil
+}
+
+// folder is what a partition's folder holds.
+type folder struct {
+	segments                        []int64
+	snapshots                       []int64
+	hasEpochs, hasMetadata, hasTxns bool
+}
+
+// list reads the folder and removes what an earlier life left to be removed.
+func (l *Log) list() (folder, error) {
+	var f folder
+	entries, err := l.fs.ReadDir(l.dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		if err := l.fs.MkdirAll(l.dir); err != nil {
+			return f, err
+		}
+		l.parentUnsynced, l.dirUnsynced = true, true
+		return f, nil
+	}
+	if err != nil {
+		return f, err
+	}
+	var orphans []string
+	for _, e := range entries {
+		name := e.Name()
+		switch {
+		case name == leaderEpochFile:
+			f.hasEpochs = true
+			continue
+		case name == partitionMetadataFile:
+			f.hasMetadata = true
+			continue
+		case strings.HasSuffix(name, suffixDeleted), strings.HasSuffix(name, suffixTemp), strings.HasSuffix(name, suffixCleaned):
+			if err := l.fs.Remove(l.dir + "/" + name); err != nil {
+				return f, err
+			}
+			continue
+		}
+		base, suffix, ok := parseOffsetFile(name)
+		if !ok {
+			continue
+		}
+		switch suffix {
+		case suffixLog:
+			f.segments = append(f.segments, base)
+		case suffixSnapshot:
+			f.snapshots = append(f.snapshots, base)
+		case suffixTxns:
+			f.hasTxns = true
+			orphans = append(orphans, name)
+		case suffixIndex, suffixTimes:
+			orphans = append(orphans, name)
+		}
+	}
+	slices.Sort(f.segments)
+	slices.Sort(f.snapshots)
+	for _, name := range orphans {
+		base, _, _ := parseOffsetFile(name)
+		if _, ok := slices.BinarySearch(f.segments, base); !ok {
+			if err := l.fs.Remove(l.dir + "/" + name); err != nil {
+				return f, err
+			}
+		}
+	}
+	return f, nil
+}
+
+func (l *Log) load(id TopicID, o *OpenOptions) error {
+	f, err := l.list()
+	if err != nil {
+		return err
+	}
+	if err := l.checkTopicID(id, f.hasMetadata); err != nil {
+		return err
+	}
+	l.producers.snapshots = f.snapshots
+	l.hasAborted.Store(f.hasTxns)
+
+	v := &view{}
+	for _, base := range f.segments {
+		s := newSegment(l, base)
+		info, err := l.fs.Stat(s.path(suffixLog))
+		if err != nil {
+			return err
+		}
+		s.size.Store(info.Size())
+		s.createdMillis = min(o.NowMillis, info.ModTime().UnixMilli())
+		v.segments = append(v.segments, s)
+	}
+	recoveryPoint := o.RecoveryPoint
+	if len(v.segments) == 0 {
+		return l.begin(f, o)
+	}
+	clean := o.CleanShutdown
+	if clean {
+		if err := l.findEnd(v); err != nil {
+			l.logger.Warn("the log's end isn't as a clean stop leaves it; recovering", "partition", l.name, "cause", err)
+			clean = false
+		} else {
+			recoveryPoint = v.leo
+		}
+	}
+	replayFrom := int64(-1) // from where on epochs are read from batches
+	if !clean {
+		if replayFrom, err = l.recover(v, recoveryPoint); err != nil {
+			return err
+		}
+	}
+	for _, s := range v.segments[:len(v.segments)-1] {
+		v.closed += s.size.Load()
+	}
+	v.size = v.active().size.Load()
+	v.start = max(o.LogStart, v.segments[0].base)
+	if v.start > v.leo {
+		// The log start is durable, what stood before it is not: offsets that were given out are not given out again.
+		l.logger.Warn("the log ends before its start; it begins anew there", "partition", l.name, "end", v.leo, "start", v.start)
+		l.view.Store(v)
+		if err := l.restart(v.start, o.NowMillis); err != nil {
+			return err
+		}
+		l.durable.Store(v.start)
+		return nil
+	}
+	l.view.Store(v)
+	l.durable.Store(min(max(recoveryPoint, v.segments[0].base), v.leo))
+	if err := l.loadEpochs(f.hasEpochs, replayFrom); err != nil {
+		return err
+	}
+	return l.loadProducers(clean, recoveryPoint, o.NowMillis)
+}
+
+// begin makes the first segment of an empty folder.
+func (l *Log) begin(f folder, o *OpenOptions) error {
+	base := max(o.LogStart, 0)
+	s, err := l.createSegment(base, o.NowMillis)
+	if err != nil {
+		return err
+	}
+	if _, err := l.producers.dropSnapshotsAbove(l.fs, l.dir, -1); err != nil {
+		return err
+	}
+	l.producers.reset(base)
+	l.view.Store(&view{segments: []*segment{s}, start: base, leo: base})
+	l.durable.Store(base)
+	if f.hasEpochs {
+		if err := l.epochs.read(l.fs); err != nil && !errors.Is(err, errBadCheckpoint) {
+			return err
+		}
+		l.epochs.truncateEnd(base)
+	}
+	return nil
+}
+
+// findEnd finds the log's end after a clean stop: from the last index entry on, header by header.
+func (l *Log) findEnd(v *view) error {
+	s := v.active()
+	size := s.size.Load()
+	v.leo = s.base
+	if size == 0 {
+		s.setEmpty()
+		return nil
+	}
+	h, err := s.acquire()
+	if err != nil {
+		return err
+	}
+	defer h.unref()
+	x, err := s.loadIndex(h)
+	if err != nil {
+		return err
+	}
+	var e offsetEntry
+	if x.offsets > 0 {
+		var ok bool
+		if e, ok, err = s.floorOffset(h, x, func(offsetEntry) bool { return true }); err != nil || !ok {
+			return errors.Join(errIndexDamaged, err)
+		}
+	}
+	newest := timeEntry{timestamp: noTimestamp, rel: -1}
+	if n := s.newest.Load(); n != nil {
+		newest = *n
+	}
+	w := newWalker(h.log, int64(e.pos), size)
+	defer w.close()
+	for first := x.offsets > 0; w.next(); first = false {
+		if first && w.header.LastOffset() != s.base+int64(e.rel) {
+			return errIndexDamaged
+		}
+		if w.header.MaxTimestamp > newest.timestamp {
+			newest = timeEntry{timestamp: w.header.MaxTimestamp, rel: int32(w.header.LastOffset() - s.base)}
+		}
+		v.leo = w.header.NextOffset()
+		s.sinceIndex += int(w.size)
+	}
+	if w.err != nil {
+		return w.err
+	}
+	s.newest.Store(&newest)
+	return nil
+}
+
+// recover reads what lies behind the recovery point again: it cuts the log at the first batch that isn't good, and makes the
+// indexes anew. It gives the offset from which on it read.
+func (l *Log) recover(v *view, recoveryPoint int64) (from int64, err error) {
+	known := recoveryPoint >= 0
+	recoveryPoint = max(recoveryPoint, v.segments[0].base)
+	from = -1
+	for i := 0; i < len(v.segments); i++ {
+		s := v.segments[i]
+		last := i == len(v.segments)-1
+		if !last && v.segments[i+1].base <= recoveryPoint {
+			continue
+		}
+		next, first, cut, err := l.recoverSegment(s, recoveryPoint)
+		if err != nil {
+			return 0, err
+		}
+		if from < 0 {
+			from = first
+		}
+		v.leo = next
+		if last {
+			break
+		}
+		// What was compacted may have gaps between its segments, and only there is nobody to say where the log was durable.
+		gap := next != v.segments[i+1].base && (known || !l.cfg.Load().Compact)
+		if !cut && !gap {
+			continue
+		}
+		l.logger.Warn("dropping segments behind a cut or missing end", "partition", l.name, "end", next, "segments", len(v.segments)-i-1,
+			"first", v.segments[i+1].base)
+		for _, lost := range v.segments[i+1:] {
+			lost.release()
+			if err := l.removeFiles(lost); err != nil {
+				return 0, err
+			}
+		}
+		v.segments = v.segments[:i+1]
+	}
+	// What this start removed must not come back once new records are durable.
+	l.dirUnsynced = true
+	return from, nil
+}
+
+func (l *Log) removeFiles(s *segment) error {
+	s.gone.Store(true)
+	for _, suffix := range []string{suffixLog, suffixIndex, suffixTimes, suffixTxns} {
+		if err := l.fs.Remove(s.path(suffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// recoverSegment verifies a segment's batches from the recovery point on, or from the beginning where the indexes can't say
+// where that is. first is the offset that it began at, next the one behind the last good batch; cut says that bytes were cut off.
+func (l *Log) recoverSegment(s *segment, recoveryPoint int64) (next, first int64, cut bool, err error) {
+	h, err := s.acquire()
+	if err != nil {
+		return 0, 0, false, err
+	}
+	defer h.unref()
+	size := s.size.Load()
+	b := indexBuilder{interval: l.cfg.Load().IndexIntervalBytes, base: s.base, newest: timeEntry{timestamp: noTimestamp, rel: -1}}
+	from, lastTrusted := l.trustedStart(s, h, size, recoveryPoint, &b)
+	next, first = s.base, s.base
+	if lastTrusted >= 0 {
+		next, first = lastTrusted, lastTrusted
+	}
+
+	buf := make([]byte, min(recoverBuffer, max(size-from, 1)))
+	w := newWalker(h.log, from, size)
+	defer w.close()
+	for w.next() {
+		bad := error(nil)
+		switch ok, err := w.validCRC(buf); {
+		case err != nil && !errors.Is(err, errShortRead):
+			return 0, 0, false, err
+		case !ok:
+			bad = fmt.Errorf("%w: wrong checksum", errInvalidBatch)
+		case w.header.BaseOffset < next:
+			bad = fmt.Errorf("%w: offset %d after %d", errInvalidBatch, w.header.BaseOffset, next-1)
+		case w.header.LastOffset()-s.base > maxRelativeOffset:
+			bad = fmt.Errorf("%w: offset %d is too far from the segment's base", errInvalidBatch, w.header.LastOffset())
+		}
+		if bad != nil {
+			w.err = bad
+			break
+		}
+		b.add(w.header.LastOffset(), w.header.MaxTimestamp, int32(w.pos), w.header.Size())
+		next = w.header.NextOffset()
+	}
+	if err := w.err; err != nil && !errors.Is(err, errTornBatch) && !errors.Is(err, errZeroedBatch) && !errors.Is(err, errInvalidBatch) {
+		return 0, 0, false, err
+	}
+	if w.err != nil {
+		cut = true
+		l.logger.Warn("cutting off the end of a log at its last good batch", "partition", l.name, "segment", s.base, "position", w.pos,
+			"offset", next, "bytes", size-w.pos, "cause", w.err)
+		if err := h.log.Truncate(w.pos); err != nil {
+			return 0, 0, false, err
+		}
+		size = w.pos
+		s.size.Store(size)
+	}
+	s.dirty.Store(true) // it may be in the system's memory only
+	s.newest.Store(&b.newest)
+	s.sinceIndex = b.sinceIndex
+	b.seal()
+	x := b.index()
+	if err := s.writeIndexes(x); err != nil {
+		return 0, 0, false, err
+	}
+	s.forgetIndexFiles()
+	s.index.Store(&segmentIndex{offsets: len(x.offTail), times: len(x.timeTail), lastTime: x.lastTime})
+	return next, first, cut, nil
+}
+
+const maxRelativeOffset = 1<<31 - 1
+
+// trustedStart finds where in a segment recovery begins: at the last indexed batch below the recovery point, if the indexes are
+// whole and that batch is where they say. What the indexes say up to there goes into b. lastTrusted is that batch's base offset, -1
+// where recovery begins at the segment's beginning.
+func (l *Log) trustedStart(s *segment, h *handle, size, recoveryPoint int64, b *indexBuilder) (from, lastTrusted int64) {
+	if recoveryPoint <= s.base || size == 0 {
+		return 0, -1
+	}
+	offsets, times, err := s.readIndexes(size)
+	if err != nil {
+		return 0, -1
+	}
+	n := len(offsets)
+	for n > 0 && s.base+int64(offsets[n-1].rel) >= recoveryPoint {
+		n--
+	}
+	if n == 0 {
+		return 0, -1
+	}
+	e := offsets[n-1]
+	w := newWalker(h.log, int64(e.pos), size)
+	defer w.close()
+	if !w.next() || w.header.LastOffset() != s.base+int64(e.rel) {
+		return 0, -1
+	}
+	m := len(times)
+	for m > 0 && times[m-1].rel >= e.rel {
+		m--
+	}
+	b.offsets, b.times = offsets[:n-1], times[:m]
+	if m > 0 {
+		b.newest = times[m-1]
+	}
+	// The batch at e is added again by the walk, with its index entry.
+	b.sinceIndex = b.interval + 1
+	return int64(e.pos), w.header.BaseOffset
+}
+
+// loadEpochs reads the leader epoch checkpoint, and from the batches what is newer than from, or all where the file can't be
+// used.
+func (l *Log) loadEpochs(has bool, from int64) error {
+	v := l.view.Load()
+	err := error(fs.ErrNotExist)
+	if has {
+		err = l.epochs.read(l.fs)
+	}
+	if err == nil && len(l.epochs.load()) == 0 && v.leo > v.segments[0].base {
+		err = fmt.Errorf("%w: no entries", errBadCheckpoint)
+	}
+	if err != nil {
+		if !errors.Is(err, errBadCheckpoint) && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errFileTooLarge) {
+			return err
+		}
+		if v.leo == v.segments[0].base {
+			return nil
+		}
+		l.logger.Warn("rebuilding the leader epochs from the log", "partition", l.name, "cause", err)
+		l.epochs.set(nil)
+		from = v.segments[0].base
+	}
+	l.epochs.truncateEnd(v.leo)
+	l.epochs.truncateStart(v.start)
+	if from < 0 {
+		return nil
+	}
+	return l.walk(v, from, func(w *walker) error {
+		h := &w.header
+		if h.LastOffset() >= v.start && h.LeaderEpoch > l.epochs.latest() {
+			l.epochs.assign(h.LeaderEpoch, max(h.BaseOffset, v.start))
+		}
+		return nil
+	})
+}
+
+// walk calls fn for each batch header from the one that holds from on. The walker's current batch is the header's.
+func (l *Log) walk(v *view, from int64, fn func(w *walker) error) error {
+	for i := v.floor(from); i < len(v.segments); i++ {
+		if err := l.walkSegment(v, i, from, fn); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *Log) walkSegment(v *view, i int, from int64, fn func(w *walker) error) error {
+	s, size := v.segments[i], v.sizeOf(i)
+	if size == 0 {
+		return nil
+	}
+	h, err := s.acquire()
+	if err != nil {
+		return err
+	}
+	defer h.unref()
+	pos, err := s.position(h, size, from)
+	if err != nil {
+		return err
+	}
+	w := newWalker(h.log, pos, size)
+	defer w.close()
+	for w.next() {
+		if err := fn(&w); err != nil {
+			return err
+		}
+	}
+	return w.err
+}
+
+// loadProducers takes the newest snapshot that may be believed and applies what the log has behind it. After a crash a
+// snapshot from behind the recovery point isn't believed, and the transaction indexes are made anew from there on.
+func (l *Log) loadProducers(clean bool, recoveryPoint, now int64) error {
+	v := l.view.Load()
+	trusted := v.leo
+	if !clean {
+		trusted = min(max(recoveryPoint, 0), v.leo)
+	}
+	if _, err := l.producers.dropSnapshotsAbove(l.fs, l.dir, trusted); err != nil {
+		return err
+	}
+	l.producers.load(l.fs, l.dir, v.segments[0].base, v.leo, now, func(offset int64, err error) {
+		l.logger.Warn("a producer snapshot can't be used", "partition", l.name, "offset", offset, "cause", err)
+	})
+	if !clean {
+		if err := l.trimTxnIndexes(v, trusted); err != nil {
+			if !errors.Is(err, errTxnIndexDamaged) {
+				return err
+			}
+			l.producers.reset(v.segments[0].base)
+			trusted = -1
+			if err := l.dropTxnIndexes(v, err); err != nil {
+				return err
+			}
+		}
+	}
+	return l.replayProducers(v, now, func(s *segment, t AbortedTxn) {
+		if !clean && t.LastOffset >= trusted {
+			s.txns = append(s.txns, t)
+			l.hasAborted.Store(true)
+		}
+	})
+}
+
+// replayProducers applies the batches from the producers' end on.
+func (l *Log) replayProducers(v *view, now int64, aborted func(s *segment, t AbortedTxn)) error {
+	p := &l.producers
+	if p.end >= v.leo {
+		p.end = v.leo
+		return nil
+	}
+	err := replayInto(l, p, v, now, aborted)
+	p.end = v.leo
+	return err
+}
+
+func replayInto(l *Log, p *producerState, v *view, now int64, aborted func(s *segment, t AbortedTxn)) error {
+	from := p.end
+	for i := v.floor(from); i < len(v.segments); i++ {
+		s := v.segments[i]
+		err := l.walkSegment(v, i, from, func(w *walker) error {
+			h := &w.header
+			if h.BaseOffset < from || !h.HasProducerID() {
+				return nil
+			}
+			var m *marker
+			if h.IsControl() {
+				b, err := w.batch()
+				if err != nil {
+					return err
+				}
+				if parsed, ok := parseMarker(b); ok {
+					m = &parsed
+				}
+			}
+			done, lastStable, ok := p.apply(now, h, m)
+			if ok && done.aborted {
+				aborted(s, AbortedTxn{ProducerID: done.producerID, FirstOffset: done.first, LastOffset: done.last, LastStableOffset: lastStable})
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// trimTxnIndexes drops the entries of transactions that ended at or behind end.
+func (l *Log) trimTxnIndexes(v *view, end int64) error {
+	for i, s := range v.segments {
+		if i < len(v.segments)-1 && v.segments[i+1].base <= end {
+			continue
+		}
+		txns, err := s.readTxns()
+		if err != nil {
+			return err
+		}
+		keep := len(txns)
+		for keep > 0 && txns[keep-1].LastOffset >= end {
+			keep--
+		}
+		if keep == len(txns) {
+			continue
+		}
+		if err := s.replaceTxns(txns[:keep]); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// replaceTxns replaces a segment's transaction index.
+func (s *segment) replaceTxns(txns []AbortedTxn) error {
+	s.txns = nil
+	s.txnsUnsynced = len(txns) > 0
+	if len(txns) == 0 {
+		err := s.log.fs.Remove(s.path(suffixTxns))
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
+	}
+	return writeFile(s.log.fs, s.path(suffixTxns), appendTxnEntries(nil, txns), false)
+}
+
+func (l *Log) dropTxnIndexes(v *view, cause error) error {
+	l.logger.Warn("rebuilding the transaction indexes from the log", "partition", l.name, "cause", cause)
+	for _, s := range v.segments {
+		if err := s.replaceTxns(nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// rebuildTxnIndexes makes all transaction indexes anew from the log. The append side's.
+func (l *Log) rebuildTxnIndexes(cause error) error {
+	v := l.view.Load()
+	if err := l.dropTxnIndexes(v, cause); err != nil {
+		return err
+	}
+	p := &producerState{tp: l.tp, maxProducers: maxRelativeOffset}
+	p.reset(v.segments[0].base)
+	found := map[*segment][]AbortedTxn{}
+	if err := replayInto(l, p, v, 0, func(s *segment, t AbortedTxn) { found[s] = append(found[s], t) }); err != nil {
+		return err
+	}
+	for _, s := range v.segments {
+		if err := s.replaceTxns(found[s]); err != nil {
+			return err
+		}
+	}
+	l.dirUnsynced = true
+	return nil
+}
+
+// checkTopicID compares partition.metadata with the topic's id, and writes it where it is missing.
+func (l *Log) checkTopicID(id TopicID, has bool) error {
+	if has {
+		stored, err := readTopicID(l.fs, l.dir)
+		if err == nil && (id == TopicID{} || stored == id) {
+			return nil
+		}
+		if err == nil {
+			return fmt.Errorf("%w: the folder's is %s, the topic's %s", ErrInconsistentTopicID, encodeUUID(stored), encodeUUID(id))
+		}
+		if !errors.Is(err, errBadCheckpoint) {
+			return err
+		}
+		l.logger.Warn("partition.metadata is damaged; writing it anew", "partition", l.name, "cause", err)
+	}
+	if id == (TopicID{}) {
+		return nil
+	}
+	l.dirUnsynced = true
+	return writeFile(l.fs, l.dir+"/"+partitionMetadataFile, fmt.Appendf(nil, "version: 0\ntopic_id: %s", encodeUUID(id)), false)
+}
+
+// readTopicID reads partition.metadata.
+func readTopicID(fsys vfs.FS, dir string) (TopicID, error) {
+	b, err := readFile(fsys, dir+"/"+partitionMetadataFile, 4096)
+	if err != nil {
+		if errors.Is(err, errFileTooLarge) {
+			err = fmt.Errorf("%w: %w", errBadCheckpoint, err)
+		}
+		return TopicID{}, err
+	}
+	version, rest, _ := strings.Cut(strings.TrimRight(string(b), "\n"), "\n")
+	text, ok := strings.CutPrefix(rest, "topic_id: ")
+	if version != "version: 0" || !ok {
+		return TopicID{}, fmt.Errorf("%w: %q", errBadCheckpoint, b)
+	}
+	return decodeUUID(text)
+}
+
+func encodeUUID(id TopicID) string { return base64.RawURLEncoding.EncodeToString(id[:]) }
+
+func decodeUUID(s string) (id TopicID, err error) {
+	b, err := base64.RawURLEncoding.DecodeString(s)
+	if err != nil || len(b) != len(id) {
+		return id, fmt.Errorf("%w: %q is no id", errBadCheckpoint, s)
+	}
+	copy(id[:], b)
+	return id, nil
+}

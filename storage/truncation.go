@@ -1,0 +1,159 @@
+package storage
+
+import "errors"
+
+// TruncateTo drops everything from offset on, and the whole batch that holds it. Where the log ends before nothing happens.
+func (l *Log) TruncateTo(offset, now int64) error {
+	l.syncMu.Lock()
+	defer l.syncMu.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.writable(); err != nil {
+		return err
+	}
+	v := l.view.Load()
+	if offset >= v.leo {
+		return nil
+	}
+	if offset <= v.segments[0].base {
+		return l.restartLogged(max(offset, 0), now)
+	}
+	if err := l.truncate(v, offset, now); err != nil {
+		return l.fail("truncating", err)
+	}
+	return nil
+}
+
+func (l *Log) truncate(v *view, offset, now int64) error {
+	i := v.floor(offset)
+	if v.segments[i].base == offset {
+		i-- // the whole segment goes
+	}
+	for _, s := range v.segments[i+1:] {
+		s.release()
+		if err := l.removeFiles(s); err != nil {
+			return err
+		}
+	}
+	old := v.segments[i]
+	h, err := old.acquire()
+	if err != nil {
+		return err
+	}
+	defer h.unref()
+	size := v.sizeOf(i)
+	pos, err := old.position(h, size, offset)
+	if err != nil {
+		return err
+	}
+	// Readers may still hold the old segment and its hints; what comes now is a new one over the same files.
+	s := newSegment(l, old.base)
+	s.createdMillis = old.createdMillis
+	s.size.Store(pos)
+	s.dirty.Store(true)
+	if err := h.log.Truncate(pos); err != nil {
+		return err
+	}
+	b := indexBuilder{interval: l.cfg.Load().IndexIntervalBytes, base: s.base, newest: timeEntry{timestamp: noTimestamp, rel: -1}}
+	w := newWalker(h.log, 0, pos)
+	defer w.close()
+	leo := s.base
+	for w.next() {
+		b.add(w.header.LastOffset(), w.header.MaxTimestamp, int32(w.pos), w.header.Size())
+		leo = w.header.NextOffset()
+	}
+	if w.err != nil {
+		return w.err
+	}
+	x := b.index()
+	if err := s.writeIndexes(x); err != nil {
+		return err
+	}
+	s.newest.Store(&b.newest)
+	s.sinceIndex = b.sinceIndex
+	s.index.Store(&segmentIndex{offsets: len(x.offTail), times: len(x.timeTail), lastTime: x.lastTime})
+	s.txns, s.txnsUnsynced = old.txns, old.txnsUnsynced
+	old.release()
+
+	next := &view{segments: append(append([]*segment(nil), v.segments[:i]...), s), start: min(v.start, leo), leo: leo, size: pos}
+	for _, c := range next.segments[:i] {
+		next.closed += c.size.Load()
+	}
+	l.view.Store(next)
+	l.dirUnsynced = true
+	l.durable.Store(min(l.durable.Load(), leo))
+	l.epochs.truncateEnd(leo)
+	if err := l.epochs.save(l.fs); err != nil {
+		return err
+	}
+	return l.truncateProducers(next, now)
+}
+
+// truncateProducers makes producer state and transaction index what they were at the log's new end.
+func (l *Log) truncateProducers(v *view, now int64) error {
+	s := v.active()
+	if err := s.flushTxns(); err != nil {
+		return err
+	}
+	if err := l.trimTxnIndexes(v, v.leo); err != nil {
+		if !errors.Is(err, errTxnIndexDamaged) {
+			return err
+		}
+		if err := l.rebuildTxnIndexes(err); err != nil {
+			return err
+		}
+	}
+	if _, err := l.producers.dropSnapshotsAbove(l.fs, l.dir, v.leo); err != nil {
+		return err
+	}
+	l.producers.load(l.fs, l.dir, v.segments[0].base, v.leo, now, func(offset int64, err error) {
+		l.logger.Warn("a producer snapshot can't be used", "partition", l.name, "offset", offset, "cause", err)
+	})
+	if err := l.replayProducers(v, now, func(*segment, AbortedTxn) {}); err != nil {
+		return err
+	}
+	l.producers.replicatedTo(l.highWater.Load())
+	return nil
+}
+
+// Reset drops everything; the log goes on at offset, as for a follower whose leader's log begins there.
+func (l *Log) Reset(offset, now int64) error {
+	l.syncMu.Lock()
+	defer l.syncMu.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.writable(); err != nil {
+		return err
+	}
+	return l.restartLogged(offset, now)
+}
+
+func (l *Log) restartLogged(offset, now int64) error {
+	if err := l.restart(offset, now); err != nil {
+		return l.fail("starting anew", err)
+	}
+	return nil
+}
+
+// restart removes all segments and begins at offset. The append side's.
+func (l *Log) restart(offset, now int64) error {
+	for _, s := range l.view.Load().segments {
+		s.release()
+		if err := l.removeFiles(s); err != nil {
+			return err
+		}
+	}
+	s, err := l.createSegment(offset, now)
+	if err != nil {
+		return err
+	}
+	if _, err := l.producers.dropSnapshotsAbove(l.fs, l.dir, -1); err != nil {
+		return err
+	}
+	l.view.Store(&view{segments: []*segment{s}, start: offset, leo: offset})
+	l.producers.reset(offset)
+	l.durable.Store(min(l.durable.Load(), offset))
+	l.hasAborted.Store(false)
+	l.epochs.set(nil)
+	return l.epochs.save(l.fs)
+}
