@@ -88,6 +88,9 @@ func run(out string) error {
 	if err != nil {
 		return fmt.Errorf("%w in\n%s", err, g.out.Bytes())
 	}
+	if src, err = format.Source(src); err != nil { // once isn't enough for what was on one line
+		return err
+	}
 	return os.WriteFile(out, src, 0o644)
 }
 
