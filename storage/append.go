@@ -98,6 +98,7 @@ func (l *Log) appendValid(now int64, leaderEpoch int32, origin Origin, cfg *LogC
 
 // prepare does all that can fail before a batch is written: a roll where one is due, and room in the indexes' tails.
 func (l *Log) prepare(cfg *LogConfig, now, timestamp, lastOffset int64, size int) error {
+	l.nowMillis = max(l.nowMillis, now)
 	v := l.view.Load()
 	s := v.active()
 	x, err := l.indexOf(s)

@@ -39,8 +39,10 @@ type Log struct {
 	// syncMu orders syncs and truncations; it is taken before mu and held across the sync itself.
 	syncMu sync.Mutex
 	// mu is the append side.
-	mu        sync.Mutex
-	closed    bool
+	mu     sync.Mutex
+	closed bool
+	// nowMillis is the newest time that the log was told.
+	nowMillis int64
 	producers producerState
 	// dirUnsynced says that files came or went since the folder was synced, parentUnsynced that the folder itself is new.
 	dirUnsynced, parentUnsynced bool

@@ -30,6 +30,8 @@ const (
 	lockFile          = ".lock"
 	cleanShutdownFile = ".kafka_cleanshutdown"
 	deleteSuffix      = "-delete"
+	// metadataTopic is the controller's log, which is opened without the Manager and looks after itself.
+	metadataTopic = "__cluster_metadata"
 
 	defaultRecoveryThreads  = 2
 	defaultMaxOpenFiles     = 1024
@@ -708,7 +710,7 @@ func (m *Manager) markClean(d *dataDir) error {
 	m.mu.Lock()
 	unopened := false
 	for tp := range d.stored {
-		if m.logs[tp] == nil && !d.clean {
+		if m.logs[tp] == nil && !d.clean && tp.Topic != metadataTopic {
 			unopened = true // it still waits for its recovery
 		}
 	}

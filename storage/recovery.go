@@ -28,7 +28,7 @@ func OpenLog(fsys vfs.FS, dir string, tp TopicPartition, id TopicID, cfg LogConf
 	}
 	l.cfg.Store(&cfg)
 	l.epochs.path = dir + "/" + leaderEpochFile
-	l.flushedMillis = o.NowMillis
+	l.flushedMillis, l.nowMillis = o.NowMillis, o.NowMillis
 	l.producers = producerState{tp: tp, maxProducers: DefaultMaxProducers, expiryMillis: DefaultProducerExpiryMillis}
 	if o.MaxProducers > 0 {
 		l.producers.maxProducers = o.MaxProducers

@@ -3,7 +3,7 @@ package storage
 import "errors"
 
 // TruncateTo drops everything from offset on, and the whole batch that holds it. Where the log ends before nothing happens.
-func (l *Log) TruncateTo(offset, now int64) error {
+func (l *Log) TruncateTo(offset int64) error {
 	l.syncMu.Lock()
 	defer l.syncMu.Unlock()
 	l.mu.Lock()
@@ -16,15 +16,15 @@ func (l *Log) TruncateTo(offset, now int64) error {
 		return nil
 	}
 	if offset <= v.segments[0].base {
-		return l.restartLogged(max(offset, 0), now)
+		return l.restartLogged(max(offset, 0))
 	}
-	if err := l.truncate(v, offset, now); err != nil {
+	if err := l.truncate(v, offset); err != nil {
 		return l.fail("truncating", err)
 	}
 	return nil
 }
 
-func (l *Log) truncate(v *view, offset, now int64) error {
+func (l *Log) truncate(v *view, offset int64) error {
 	i := v.floor(offset)
 	if v.segments[i].base == offset {
 		i-- // the whole segment goes
@@ -86,7 +86,7 @@ func (l *Log) truncate(v *view, offset, now int64) error {
 	if err := l.epochs.save(l.fs); err != nil {
 		return err
 	}
-	return l.truncateProducers(next, now)
+	return l.truncateProducers(next, l.nowMillis)
 }
 
 // truncateProducers makes producer state and transaction index what they were at the log's new end.
@@ -117,7 +117,7 @@ func (l *Log) truncateProducers(v *view, now int64) error {
 }
 
 // Reset drops everything; the log goes on at offset, as for a follower whose leader's log begins there.
-func (l *Log) Reset(offset, now int64) error {
+func (l *Log) Reset(offset int64) error {
 	l.syncMu.Lock()
 	defer l.syncMu.Unlock()
 	l.mu.Lock()
@@ -125,11 +125,11 @@ func (l *Log) Reset(offset, now int64) error {
 	if err := l.writable(); err != nil {
 		return err
 	}
-	return l.restartLogged(offset, now)
+	return l.restartLogged(offset)
 }
 
-func (l *Log) restartLogged(offset, now int64) error {
-	if err := l.restart(offset, now); err != nil {
+func (l *Log) restartLogged(offset int64) error {
+	if err := l.restart(offset, l.nowMillis); err != nil {
 		return l.fail("starting anew", err)
 	}
 	return nil

@@ -41,7 +41,7 @@ func newDecompressor(codec Codec, src []byte, limit int) (decompressor, error) {
 		r.src.Reset(src)
 		if err := r.z.Reset(&r.src); err != nil {
 			r.release()
-			return nil, corrupt(codec, err)
+			return nil, unopened(codec, err)
 		}
 		return r, nil
 	case Snappy:
@@ -67,6 +67,14 @@ func corrupt(codec Codec, err error) error {
 		return err
 	}
 	return fmt.Errorf("%w: %v: %w", ErrCorrupt, codec, err)
+}
+
+// unopened is the error of a stream that doesn't even begin; here an end is one as well.
+func unopened(codec Codec, err error) error {
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
+	return corrupt(codec, err)
 }
 
 type gzipReader struct {
@@ -220,16 +228,16 @@ func newZstdReader() *zstdReader {
 func openZstd(src []byte, limit int) (decompressor, error) {
 	var h zstd.Header
 	if err := h.Decode(src); err != nil {
-		return nil, corrupt(Zstd, err)
+		return nil, unopened(Zstd, err)
 	}
 	if !h.Skippable && h.WindowSize > pooledZstdWindow {
-		return openLargeZstd(src, limit)
+		return openLargeZstd(src, &h, limit)
 	}
 	r := zstdReaders.Get().(*zstdReader)
 	r.src.r.Reset(src)
 	if err := r.z.Reset(&r.src); err != nil {
 		r.release()
-		return nil, corrupt(Zstd, err)
+		return nil, unopened(Zstd, err)
 	}
 	return r, nil
 }
@@ -255,30 +263,42 @@ type largeZstd struct{ bytes.Reader }
 
 func (*largeZstd) release() {}
 
-func openLargeZstd(src []byte, limit int) (decompressor, error) {
+const (
+	zstdMagic        = "\x28\xb5\x2f\xfd"
+	zstdChecksumFlag = 0x04
+	zstdWindow128MiB = 17 << 3 // as the window's descriptor
+)
+
+// openLargeZstd unpacks src, whose frame has a large window, into memory that grows with the result. For that the frame's header is
+// exchanged for one that doesn't declare how large the content is.
+func openLargeZstd(src []byte, h *zstd.Header, limit int) (decompressor, error) {
+	if h.WindowSize > maxZstdWindow {
+		return nil, corrupt(Zstd, zstd.ErrWindowSizeExceeded)
+	}
+	if h.DictionaryID != 0 {
+		return nil, corrupt(Zstd, zstd.ErrUnknownDictionary)
+	}
+	flags := byte(0)
+	if h.HasCheckSum {
+		flags |= zstdChecksumFlag
+	}
+	frame := append([]byte(zstdMagic), flags, zstdWindow128MiB)
+	frame = append(frame, src[h.HeaderSize:]...)
+
 	z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
-		zstd.WithDecoderMaxWindow(maxZstdWindow), zstd.WithDecodeAllCapLimit(true))
+		zstd.WithDecoderMaxWindow(maxZstdWindow), zstd.WithDecoderMaxMemory(uint64(max(limit, 1))))
 	if err != nil {
 		return nil, err
 	}
 	defer z.Close()
-	// The room doubles until it is enough: all tries together take twice the time of the last.
-	for room := min(limit, max(minZstdRoom, 4*len(src))); ; room = min(limit, 2*room) {
-		out, err := z.DecodeAll(src, make([]byte, 0, room))
-		if errors.Is(err, zstd.ErrDecoderSizeExceeded) {
-			if room < limit {
-				continue
-			}
-			return nil, tooManyBytes(limit)
-		}
-		if err != nil {
-			return nil, corrupt(Zstd, err)
-		}
-		r := new(largeZstd)
-		r.Reset(out)
-		return r, nil
+	out, err := z.DecodeAll(frame, nil)
+	switch {
+	case errors.Is(err, zstd.ErrDecoderSizeExceeded):
+		return nil, tooManyBytes(limit)
+	case err != nil:
+		return nil, corrupt(Zstd, err)
 	}
+	r := new(largeZstd)
+	r.Reset(out)
+	return r, nil
 }
-
-// minZstdRoom is the first guess at what a frame with a large window unpacks to.
-const minZstdRoom = 64 << 10

@@ -295,7 +295,7 @@ func (c *checker) stream(payload []byte, out *rewriter) error {
 	} else {
 		d, err := newDecompressor(codec, payload, limit)
 		if err != nil {
-			return eofIsCorrupt(err)
+			return err
 		}
 		defer d.release()
 		src = d
@@ -327,14 +327,6 @@ func (c *checker) stream(payload []byte, out *rewriter) error {
 		c.record(&s, kind)
 	}
 	return st.atEnd()
-}
-
-// eofIsCorrupt is for payloads that end before they begin.
-func eofIsCorrupt(err error) error {
-	if errors.Is(err, io.EOF) && !errors.Is(err, ErrCorrupt) {
-		return fmt.Errorf("%w: no records", ErrCorrupt)
-	}
-	return err
 }
 
 // plainReader reads the records of an uncompressed batch.
