@@ -58,8 +58,11 @@ type controller struct {
 	lastSnapshotBytes    int
 }
 
+// inFlight is the operation under way, and what it makes of the image.
 type inFlight struct {
 	index, term uint64
+	image       *Image
+	delta       Delta
 }
 
 // raftStorage is what of the log and the snapshot Raft may ask for, in memory: the entries since the last snapshot and
@@ -169,7 +172,8 @@ func (c *controller) propose(op Operation, env Env) (d Decision, done bool, err 
 		return d, true, err
 	}
 	// What can't be applied must not be committed: it would stop every node at every start.
-	if _, _, err := c.image.Apply(c.applied+1, d.Records); err != nil {
+	img, delta, err := c.image.Apply(c.applied+1, d.Records)
+	if err != nil {
 		return Decision{}, true, err
 	}
 	data := EncodeRecords(nil, d.Records)
@@ -179,7 +183,7 @@ func (c *controller) propose(op Operation, env Env) (d Decision, done bool, err 
 	if err := c.raft.Propose(data); err != nil {
 		return Decision{}, true, fmt.Errorf("raft: %w", err)
 	}
-	c.inFlight = &inFlight{index: c.applied + 1, term: c.term}
+	c.inFlight = &inFlight{index: c.applied + 1, term: c.term, image: img, delta: delta}
 	return d, false, nil
 }
 
@@ -261,6 +265,10 @@ func (c *controller) apply(e *raftpb.Entry) (b appliedBatch, ok bool, err error)
 		if len(e.GetData()) == 0 {
 			return appliedBatch{}, false, nil
 		}
+		if p := c.inFlight; p != nil && p.index == e.GetIndex() && p.term == e.GetTerm() {
+			c.inFlight, c.image = nil, p.image
+			return appliedBatch{image: p.image, delta: p.delta, own: true}, true, nil
+		}
 		records, err := DecodeRecords(e.GetData())
 		if err != nil {
 			return appliedBatch{}, false, fmt.Errorf("metadata entry %d: %w", e.GetIndex(), err)
@@ -270,11 +278,7 @@ func (c *controller) apply(e *raftpb.Entry) (b appliedBatch, ok bool, err error)
 			return appliedBatch{}, false, err
 		}
 		c.image = img
-		b = appliedBatch{image: img, delta: delta}
-		if p := c.inFlight; p != nil && p.index == e.GetIndex() && p.term == e.GetTerm() {
-			b.own, c.inFlight = true, nil
-		}
-		return b, true, nil
+		return appliedBatch{image: img, delta: delta}, true, nil
 	default:
 		return appliedBatch{}, false, fmt.Errorf("metadata entry %d has type %v, which this program doesn't know", e.GetIndex(), e.GetType())
 	}

@@ -175,6 +175,19 @@ func (d *recordDecoder) length() int {
 	return int(v)
 }
 
+func (d *recordDecoder) uvarint() uint64 {
+	if d.err != nil {
+		return 0
+	}
+	v, n := binary.Uvarint(d.b)
+	if n <= 0 {
+		d.fail("bad number")
+		return 0
+	}
+	d.b = d.b[n:]
+	return v
+}
+
 func (d *recordDecoder) varint(low, high int64) int64 {
 	if d.err != nil {
 		return 0
