@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/bits"
 	"sync"
 
 	"github.com/klauspost/compress/gzip"
@@ -230,7 +231,17 @@ func openZstd(src []byte, limit int) (decompressor, error) {
 	if err := h.Decode(src); err != nil {
 		return nil, unopened(Zstd, err)
 	}
-	if !h.Skippable && h.WindowSize > pooledZstdWindow {
+	window := h.WindowSize
+	if h.SingleSegment {
+		window = h.FrameContentSize
+	}
+	switch {
+	case h.Skippable, window <= pooledZstdWindow:
+	case window > maxZstdWindow && !h.SingleSegment:
+		return nil, corrupt(Zstd, zstd.ErrWindowSizeExceeded)
+	case h.SingleSegment && window > uint64(limit):
+		return nil, tooManyBytes(limit)
+	default:
 		return openLargeZstd(src, &h, limit)
 	}
 	r := zstdReaders.Get().(*zstdReader)
@@ -266,15 +277,15 @@ func (*largeZstd) release() {}
 const (
 	zstdMagic        = "\x28\xb5\x2f\xfd"
 	zstdChecksumFlag = 0x04
-	zstdWindow128MiB = 17 << 3 // as the window's descriptor
+
+	// A window's descriptor has the logarithm of its size, less minZstdWindowLog, from bit 3 on.
+	minZstdWindowLog = 10
+	maxZstdWindowLog = 27
 )
 
 // openLargeZstd unpacks src, whose frame has a large window, into memory that grows with the result. For that the frame's header is
 // exchanged for one that doesn't declare how large the content is.
 func openLargeZstd(src []byte, h *zstd.Header, limit int) (decompressor, error) {
-	if h.WindowSize > maxZstdWindow {
-		return nil, corrupt(Zstd, zstd.ErrWindowSizeExceeded)
-	}
 	if h.DictionaryID != 0 {
 		return nil, corrupt(Zstd, zstd.ErrUnknownDictionary)
 	}
@@ -282,11 +293,13 @@ func openLargeZstd(src []byte, h *zstd.Header, limit int) (decompressor, error) 
 	if h.HasCheckSum {
 		flags |= zstdChecksumFlag
 	}
-	frame := append([]byte(zstdMagic), flags, zstdWindow128MiB)
+	// A window as large as the limit does as well as the declared one: whatever needs more is refused.
+	windowLog := min(max(bits.Len(uint(limit)), minZstdWindowLog), maxZstdWindowLog)
+	frame := append([]byte(zstdMagic), flags, byte(windowLog-minZstdWindowLog)<<3)
 	frame = append(frame, src[h.HeaderSize:]...)
 
 	z, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true),
-		zstd.WithDecoderMaxWindow(maxZstdWindow), zstd.WithDecoderMaxMemory(uint64(max(limit, 1))))
+		zstd.WithDecoderMaxWindow(maxZstdWindow), zstd.WithDecoderMaxMemory(uint64(max(limit, 1<<windowLog))))
 	if err != nil {
 		return nil, err
 	}
