@@ -1,0 +1,60 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+)
+
+// unknownProperty names a property that Kafka doesn't have, and the nearest one that it has.
+func unknownProperty(s Setting) error {
+	hint := ""
+	if near := nearest(s.Name); near != "" {
+		hint = fmt.Sprintf("; did you mean %q?", near)
+	}
+	return fmt.Errorf("%s: Kafka has no broker property %q%s", s.Origin, s.Name, hint)
+}
+
+// badProperty names a property with a value that isn't allowed, and what is allowed.
+func badProperty(k *Key, s Setting, err error) error {
+	allowed := strings.ToLower(k.Type.String())
+	if k.Valid != "" {
+		allowed += ", " + k.Valid
+	}
+	return fmt.Errorf("%s: %w (allowed: %s)", s.Origin, err, allowed)
+}
+
+// nearest finds the broker property that differs least from a name, "" where none is near.
+func nearest(name string) string {
+	best, distance := "", 4 // more typing mistakes than that are another word
+	for i := range brokerKeys {
+		if d := editDistance(name, brokerKeys[i].Name, distance); d < distance {
+			best, distance = brokerKeys[i].Name, d
+		}
+	}
+	return best
+}
+
+// editDistance counts the changes, insertions and deletions between two words, or gives limit where they are that many or more.
+func editDistance(a, b string, limit int) int {
+	if len(a)-len(b) >= limit || len(b)-len(a) >= limit {
+		return limit
+	}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		diagonal := row[0]
+		row[0] = i
+		for j := 1; j <= len(b); j++ {
+			next := min(row[j], row[j-1]) + 1
+			if a[i-1] == b[j-1] {
+				next = min(next, diagonal)
+			} else {
+				next = min(next, diagonal+1)
+			}
+			diagonal, row[j] = row[j], next
+		}
+	}
+	return min(row[len(b)], limit)
+}
