@@ -74,7 +74,7 @@ func (c *conn) receive(t *testing.T, id int32, resp kmsg.Response) {
 }
 
 func produce(topic string, acks int16, value string) *kmsg.ProduceRequest {
-	b := batch.NewBuilder(batch.BuilderOptions{})
+	b := batch.NewBuilder()
 	b.Append(time.Now().UnixMilli(), nil, []byte(value))
 	req := kmsg.NewPtrProduceRequest()
 	req.Version, req.Acks, req.TimeoutMillis = 9, acks, 5000
