@@ -24,6 +24,8 @@ type Log struct {
 	files  *fileCache
 	// saveLogStart makes a moved log start durable; nil where nobody keeps it.
 	saveLogStart func(offset int64) error
+	// saveRecoveryPoint makes a recovery point durable that went down.
+	saveRecoveryPoint func(offset int64) error
 
 	cfg       atomic.Pointer[LogConfig]
 	view      atomic.Pointer[view]
@@ -33,6 +35,8 @@ type Log struct {
 	highWater atomic.Int64
 	// hasAborted says that some segment has a transaction index.
 	hasAborted atomic.Bool
+	// shutDown says that no file is opened any more.
+	shutDown atomic.Bool
 	// clean says that the log was closed and all of it is durable.
 	clean atomic.Bool
 
@@ -46,9 +50,8 @@ type Log struct {
 	producers producerState
 	// dirUnsynced says that files came or went since the folder was synced, parentUnsynced that the folder itself is new.
 	dirUnsynced, parentUnsynced bool
-	// unflushed counts the records since the last sync; flushedMillis is when that was.
-	unflushed     int64
-	flushedMillis int64
+	// unflushed counts the records since the last sync.
+	unflushed int64
 	// doomed are segments whose files wait for their removal.
 	doomed []doomedSegment
 }
@@ -110,7 +113,9 @@ type OpenOptions struct {
 	MaxProducers         int
 	// SaveLogStart makes a new log start offset durable before AdvanceLogStart returns. It may be nil.
 	SaveLogStart func(offset int64) error
-	Logger       *slog.Logger
+	// SaveRecoveryPoint makes the recovery point durable before a truncation below it. It may be nil where each open is told 0.
+	SaveRecoveryPoint func(offset int64) error
+	Logger            *slog.Logger
 
 	files *fileCache
 }
@@ -377,20 +382,6 @@ func (l *Log) indexOf(s *segment) (*segmentIndex, error) {
 	return s.loadIndex(h)
 }
 
-// MaybeRoll closes the active segment if it is older than segment.ms by the clock and its first record.
-func (l *Log) MaybeRoll(now int64) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if err := l.writable(); err != nil {
-		return err
-	}
-	v := l.view.Load()
-	if v.size == 0 || !l.rollDue(v, l.cfg.Load(), now, now, v.leo, 0) {
-		return nil
-	}
-	return l.roll(now)
-}
-
 // Sync makes everything durable that was in the log when it began. It is one fsync in most cases, two where files came or went.
 func (l *Log) Sync() error {
 	l.syncMu.Lock()
@@ -488,21 +479,6 @@ func (s *segment) sync() error {
 	return h.log.Sync()
 }
 
-// MaybeFlush syncs where flush.messages or flush.ms says so (both are off by default).
-func (l *Log) MaybeFlush(now int64) error {
-	cfg := l.cfg.Load()
-	l.mu.Lock()
-	due := l.unflushed > 0 && (l.unflushed >= cfg.FlushMessages || now-l.flushedMillis >= cfg.FlushMillis)
-	if due || l.unflushed == 0 {
-		l.flushedMillis = now
-	}
-	l.mu.Unlock()
-	if !due {
-		return nil
-	}
-	return l.Sync()
-}
-
 // Snapshot writes what is known of the producers, so that a start after a crash has less to read. It has effect only where
 // the log is durable to its end.
 func (l *Log) Snapshot() error {
@@ -562,6 +538,7 @@ func (l *Log) closeClean(now int64) error {
 // shut closes without writing. The append side's.
 func (l *Log) shut() {
 	l.closed = true
+	l.shutDown.Store(true)
 	for _, s := range l.view.Load().segments {
 		s.release()
 	}

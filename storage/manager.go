@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"path"
 	"strings"
 	"sync"
@@ -93,10 +94,9 @@ type dataDir struct {
 	lock  io.Closer
 	meta  metaProperties
 	clean bool
-	// The rest is the Manager's, under mu: what the checkpoint files say, kept up to date with what is written to them.
+	// The rest is the Manager's, under mu. The maps are what the checkpoint files say; they are replaced, not changed.
 	recoveryPoints, logStarts, highWatermarks map[TopicPartition]int64
 	stored                                    map[TopicPartition]TopicID
-	noRecoveryPoints                          bool // the file was there and could not be read
 	logs                                      int
 }
 
@@ -229,13 +229,9 @@ func (m *Manager) readDir(d *dataDir) error {
 				return err
 			}
 			m.cfg.Logger.Warn("a checkpoint file is damaged; it is made anew", "file", d.path+"/"+c.name, "cause", err)
-			d.noRecoveryPoints = d.noRecoveryPoints || c.name == recoveryPointFile
 			continue
 		}
 		*c.to = offsets
-	}
-	if !present[recoveryPointFile] {
-		d.noRecoveryPoints = len(d.stored) > 0
 	}
 	if present[cleanShutdownFile] {
 		d.clean = true
@@ -380,18 +376,27 @@ func (m *Manager) Open(tp TopicPartition, id TopicID, cfg LogConfig) (*Log, erro
 		ProducerExpiryMillis: m.cfg.ProducerExpiryMillis,
 		MaxProducers:         m.cfg.MaxProducers,
 		SaveLogStart:         func(offset int64) error { return m.saveLogStart(d, tp, offset) },
+		SaveRecoveryPoint:    func(offset int64) error { return m.saveRecoveryPoint(d, tp, offset) },
 		Logger:               m.cfg.Logger,
 		files:                m.files,
 	}
-	if d.noRecoveryPoints {
+	if _, ok := d.recoveryPoints[tp]; !ok {
 		o.RecoveryPoint = -1
 	}
 	if !had {
-		o.CleanShutdown, o.LogStart = false, 0
+		o.CleanShutdown, o.RecoveryPoint, o.LogStart = false, 0, 0
 	}
 	m.mu.Unlock()
 
-	log, err := OpenLog(m.cfg.FS, d.path+"/"+partitionDir(tp), tp, id, cfg, o)
+	var err error
+	if !had {
+		// An earlier partition of the name may have left its offsets.
+		err = m.forget(d, tp)
+	}
+	var log *Log
+	if err == nil {
+		log, err = OpenLog(m.cfg.FS, d.path+"/"+partitionDir(tp), tp, id, cfg, o)
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	ml.log, ml.err = log, err
@@ -510,9 +515,6 @@ func (m *Manager) Delete(tp TopicPartition) error {
 	}
 	delete(m.logs, tp)
 	delete(d.stored, tp)
-	delete(d.recoveryPoints, tp)
-	delete(d.logStarts, tp)
-	delete(d.highWatermarks, tp)
 	d.logs--
 	m.mu.Unlock()
 
@@ -600,12 +602,26 @@ func (m *Manager) writeCheckpoints() error {
 	return errors.Join(errs...)
 }
 
-// writeDirCheckpoints writes the three files of a directory where they changed. The caller holds checkpointMu.
-func (m *Manager) writeDirCheckpoints(d *dataDir) error {
-	m.mu.Lock()
-	recovery, starts, high := cloneOffsets(d.recoveryPoints), cloneOffsets(d.logStarts), cloneOffsets(d.highWatermarks)
-	logs := m.openLogs(d)
-	for _, l := range logs {
+// checkpoint is what a checkpoint file is to say.
+type checkpoint struct {
+	file    string
+	is      *map[TopicPartition]int64 // what it says now
+	offsets map[TopicPartition]int64
+}
+
+// checkpoints gives what the three files of a directory should say. The caller holds mu.
+func (m *Manager) checkpoints(d *dataDir) []checkpoint {
+	stored := func(offsets map[TopicPartition]int64) map[TopicPartition]int64 {
+		c := make(map[TopicPartition]int64, len(offsets)+1)
+		for tp, offset := range offsets {
+			if _, ok := d.stored[tp]; ok {
+				c[tp] = offset
+			}
+		}
+		return c
+	}
+	recovery, starts, high := stored(d.recoveryPoints), stored(d.logStarts), stored(d.highWatermarks)
+	for _, l := range m.openLogs(d) {
 		recovery[l.tp] = l.DurableEndOffset()
 		high[l.tp] = l.HighWatermark()
 		if v := l.view.Load(); v.start > v.segments[0].base {
@@ -614,25 +630,37 @@ func (m *Manager) writeDirCheckpoints(d *dataDir) error {
 			delete(starts, l.tp)
 		}
 	}
-	changed := [3]bool{!equalOffsets(recovery, d.recoveryPoints), !equalOffsets(starts, d.logStarts), !equalOffsets(high, d.highWatermarks)}
-	if d.noRecoveryPoints {
-		changed[0] = true
+	return []checkpoint{
+		{recoveryPointFile, &d.recoveryPoints, recovery},
+		{logStartFile, &d.logStarts, starts},
+		{highWatermarkFile, &d.highWatermarks, high},
 	}
+}
+
+// write writes the file if it doesn't say that already. The caller holds checkpointMu.
+func (m *Manager) write(d *dataDir, c checkpoint) error {
+	if maps.Equal(*c.is, c.offsets) { // checkpointMu keeps others from replacing it
+		return nil
+	}
+	if err := writeOffsets(m.cfg.FS, d.path, c.file, c.offsets); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	*c.is = c.offsets
 	m.mu.Unlock()
-	for i, f := range []struct {
-		name string
-		m    map[TopicPartition]int64
-	}{{recoveryPointFile, recovery}, {logStartFile, starts}, {highWatermarkFile, high}} {
-		if !changed[i] {
-			continue
-		}
-		if err := writeOffsets(m.cfg.FS, d.path, f.name, f.m); err != nil {
+	return nil
+}
+
+// writeDirCheckpoints writes the three files of a directory where they changed. The caller holds checkpointMu.
+func (m *Manager) writeDirCheckpoints(d *dataDir) error {
+	m.mu.Lock()
+	files := m.checkpoints(d)
+	m.mu.Unlock()
+	for _, c := range files {
+		if err := m.write(d, c); err != nil {
 			return err
 		}
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	d.recoveryPoints, d.logStarts, d.highWatermarks = recovery, starts, high
 	return nil
 }
 
@@ -641,24 +669,50 @@ func (m *Manager) saveLogStart(d *dataDir, tp TopicPartition, offset int64) erro
 	m.checkpointMu.Lock()
 	defer m.checkpointMu.Unlock()
 	m.mu.Lock()
-	if d.logStarts[tp] >= offset {
-		m.mu.Unlock() // somebody wrote it along with another's
+	c := checkpoint{logStartFile, &d.logStarts, maps.Clone(d.logStarts)}
+	m.mu.Unlock()
+	c.offsets[tp] = max(c.offsets[tp], offset)
+	return m.write(d, c)
+}
+
+// saveRecoveryPoint makes a recovery point durable that went down.
+func (m *Manager) saveRecoveryPoint(d *dataDir, tp TopicPartition, offset int64) error {
+	m.checkpointMu.Lock()
+	defer m.checkpointMu.Unlock()
+	m.mu.Lock()
+	c := checkpoint{recoveryPointFile, &d.recoveryPoints, maps.Clone(d.recoveryPoints)}
+	m.mu.Unlock()
+	if was, ok := c.offsets[tp]; !ok || was <= offset {
 		return nil
 	}
-	starts := cloneOffsets(d.logStarts)
-	for _, l := range m.openLogs(d) {
-		if v := l.view.Load(); v.start > v.segments[0].base {
-			starts[l.tp] = v.start
+	c.offsets[tp] = offset
+	return m.write(d, c)
+}
+
+// forget takes a partition out of the checkpoint files.
+func (m *Manager) forget(d *dataDir, tp TopicPartition) error {
+	m.checkpointMu.Lock()
+	defer m.checkpointMu.Unlock()
+	m.mu.Lock()
+	files := []checkpoint{
+		{recoveryPointFile, &d.recoveryPoints, nil},
+		{logStartFile, &d.logStarts, nil},
+		{highWatermarkFile, &d.highWatermarks, nil},
+	}
+	var stale []checkpoint
+	for _, c := range files {
+		if _, ok := (*c.is)[tp]; ok {
+			c.offsets = maps.Clone(*c.is)
+			delete(c.offsets, tp)
+			stale = append(stale, c)
 		}
 	}
-	starts[tp] = max(starts[tp], offset)
 	m.mu.Unlock()
-	if err := writeOffsets(m.cfg.FS, d.path, logStartFile, starts); err != nil {
-		return err
+	for _, c := range stale {
+		if err := m.write(d, c); err != nil {
+			return fmt.Errorf("%w: %w", ErrStorage, err)
+		}
 	}
-	m.mu.Lock()
-	d.logStarts = starts
-	m.mu.Unlock()
 	return nil
 }
 

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -85,11 +84,3 @@ func comparePartitions(a, b TopicPartition) int {
 	}
 	return int(a.Partition) - int(b.Partition)
 }
-
-func cloneOffsets(m map[TopicPartition]int64) map[TopicPartition]int64 {
-	c := make(map[TopicPartition]int64, len(m)+1)
-	maps.Copy(c, m)
-	return c
-}
-
-func equalOffsets(a, b map[TopicPartition]int64) bool { return maps.Equal(a, b) }

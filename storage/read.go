@@ -75,6 +75,9 @@ func (l *Log) readSegment(v *view, i int, offset, upTo, maxBytes int64, atLeastO
 }
 
 func (l *Log) readError(s *segment, err error) error {
+	if errors.Is(err, ErrClosed) {
+		return ErrClosed
+	}
 	if errors.Is(err, errInvalidBatch) || errors.Is(err, errTornBatch) || errors.Is(err, errZeroedBatch) {
 		return fmt.Errorf("%w: %s segment %d: %w", ErrCorruptMessage, l.name, s.base, err)
 	}

@@ -19,7 +19,8 @@ const recoverBuffer = 256 << 10
 // snapshot and the end of the active segment; after a crash, also what lies behind the recovery point. id is the topic's, zero
 // where it has none; ErrInconsistentTopicID says that the folder belongs to another one.
 func OpenLog(fsys vfs.FS, dir string, tp TopicPartition, id TopicID, cfg LogConfig, o OpenOptions) (*Log, error) {
-	l := &Log{fs: fsys, dir: dir, tp: tp, name: tp.String(), logger: o.Logger, files: o.files, saveLogStart: o.SaveLogStart}
+	l := &Log{fs: fsys, dir: dir, tp: tp, name: tp.String(), logger: o.Logger, files: o.files, saveLogStart: o.SaveLogStart,
+		saveRecoveryPoint: o.SaveRecoveryPoint}
 	if l.logger == nil {
 		l.logger = slog.New(slog.DiscardHandler)
 	}
@@ -28,7 +29,7 @@ func OpenLog(fsys vfs.FS, dir string, tp TopicPartition, id TopicID, cfg LogConf
 	}
 	l.cfg.Store(&cfg)
 	l.epochs.path = dir + "/" + leaderEpochFile
-	l.flushedMillis, l.nowMillis = o.NowMillis, o.NowMillis
+	l.nowMillis = o.NowMillis
 	l.producers = producerState{tp: tp, maxProducers: DefaultMaxProducers, expiryMillis: DefaultProducerExpiryMillis}
 	if o.MaxProducers > 0 {
 		l.producers.maxProducers = o.MaxProducers
@@ -38,6 +39,10 @@ func OpenLog(fsys vfs.FS, dir string, tp TopicPartition, id TopicID, cfg LogConf
 	}
 	l.producers.firstUnstable.Store(-1)
 	if err := l.load(id, &o); err != nil {
+		l.files.drop(l)
+		if errors.Is(err, vfs.ErrBudget) {
+			err = fmt.Errorf("%w: %w", ErrMemoryBudget, err)
+		}
 		return nil, fmt.Errorf("opening the log of %v in %s: %w", tp, dir, err)
 	}
 	return l, nil
@@ -273,8 +278,7 @@ func (l *Log) recover(v *view, recoveryPoint int64) (from int64, err error) {
 		}
 		l.logger.Warn("dropping segments behind a cut or missing end", "partition", l.name, "end", next, "segments", len(v.segments)-i-1,
 			"first", v.segments[i+1].base)
-		for _, lost := range v.segments[i+1:] {
-			lost.release()
+		for _, lost := range slices.Backward(v.segments[i+1:]) { // a crash in between leaves no hole
 			if err := l.removeFiles(lost); err != nil {
 				return 0, err
 			}
@@ -288,6 +292,7 @@ func (l *Log) recover(v *view, recoveryPoint int64) (from int64, err error) {
 
 func (l *Log) removeFiles(s *segment) error {
 	s.gone.Store(true)
+	s.release()
 	for _, suffix := range []string{suffixLog, suffixIndex, suffixTimes, suffixTxns} {
 		if err := l.fs.Remove(s.path(suffix)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"io/fs"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -30,6 +31,8 @@ type segment struct {
 	dirty atomic.Bool
 	// gone says that the files were renamed or removed.
 	gone atomic.Bool
+	// slot is where the file cache has the segment; the cache's.
+	slot int
 
 	// The rest belongs to the append side (the log's mutex).
 
@@ -49,8 +52,7 @@ type segment struct {
 const noTimestamp = batch.NoTimestamp
 
 func newSegment(l *Log, base int64) *segment {
-	s := &segment{log: l, base: base, firstMillis: noTimestamp}
-	return s
+	return &segment{log: l, base: base, firstMillis: noTimestamp, slot: noSlot}
 }
 
 func (s *segment) path(suffix string) string { return s.log.dir + "/" + offsetFile(s.base, suffix) }
@@ -120,6 +122,12 @@ func (s *segment) open(flag int) (*handle, error) {
 	if h := s.handle.Load(); h != nil {
 		return h, nil
 	}
+	if s.log.shutDown.Load() {
+		return nil, ErrClosed
+	}
+	if s.gone.Load() {
+		return nil, fs.ErrNotExist
+	}
 	f, err := s.log.fs.Open(s.path(suffixLog), flag)
 	if err != nil {
 		return nil, err
@@ -131,8 +139,11 @@ func (s *segment) open(flag int) (*handle, error) {
 	return h, nil
 }
 
-// release closes the files once their readers are done.
+// release closes the files once their readers are done. Nobody opens them again where the segment is gone or the log shut down.
 func (s *segment) release() {
+	s.openMu.Lock()
+	defer s.openMu.Unlock()
+	s.log.files.remove(s)
 	if h := s.handle.Swap(nil); h != nil {
 		h.unref()
 	}
@@ -178,8 +189,8 @@ func (s *segment) forgetIndexFiles() {
 	}
 }
 
-// fileCache bounds how many segments' files stay open although nobody uses them. Segments with unsynced bytes and active ones
-// that were written to keep theirs. It is a clock: a segment that was used since the hand's last pass is spared once.
+// fileCache bounds how many segments' files stay open although nobody uses them. Those with unsynced bytes, active ones that
+// were written to among them, keep theirs. It is a clock: a segment that was used since the hand's last pass is spared once.
 type fileCache struct {
 	max  int
 	mu   sync.Mutex
@@ -187,39 +198,71 @@ type fileCache struct {
 	hand int
 }
 
-// maxOpenSegments is how many segments a log without a manager keeps open.
-const maxOpenSegments = 64
+const (
+	// maxOpenSegments is how many segments a log without a manager keeps open.
+	maxOpenSegments = 64
+	noSlot          = -1
+)
 
 func newFileCache(limit int) *fileCache { return &fileCache{max: limit} }
 
+// add takes a segment in that was just opened, and closes another one's files where there are too many. If all are in use
+// there have to be more.
 func (c *fileCache) add(s *segment) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if len(c.open) < c.max {
-		c.open = append(c.open, s)
-		return
-	}
 	for range 2 * len(c.open) {
+		if len(c.open) < c.max {
+			break
+		}
 		c.hand = (c.hand + 1) % len(c.open)
 		old := c.open[c.hand]
 		h := old.handle.Load()
-		if h != nil {
-			if old.dirty.Load() || h.refs.Load() > 1 {
-				continue
-			}
-			if h.used.Swap(false) {
-				continue
-			}
-			if !old.handle.CompareAndSwap(h, nil) {
-				continue
-			}
-			h.unref()
+		if h == nil || old.dirty.Load() || h.refs.Load() > 1 || h.used.Swap(false) {
+			continue
 		}
-		c.open[c.hand] = s
+		if old.handle.CompareAndSwap(h, nil) {
+			h.unref()
+			c.removeLocked(old)
+		}
+	}
+	if s.slot == noSlot {
+		s.slot = len(c.open)
+		c.open = append(c.open, s)
+	}
+}
+
+func (c *fileCache) remove(s *segment) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.removeLocked(s)
+}
+
+func (c *fileCache) removeLocked(s *segment) {
+	if s.slot == noSlot {
 		return
 	}
-	// All are in use: there have to be more.
-	c.open = append(c.open, s)
+	last := len(c.open) - 1
+	c.open[s.slot] = c.open[last]
+	c.open[s.slot].slot = s.slot
+	c.open[last] = nil
+	c.open = c.open[:last]
+	s.slot = noSlot
+}
+
+// drop closes all files of a log that couldn't be opened.
+func (c *fileCache) drop(l *Log) {
+	c.mu.Lock()
+	var mine []*segment
+	for _, s := range c.open {
+		if s.log == l {
+			mine = append(mine, s)
+		}
+	}
+	c.mu.Unlock()
+	for _, s := range mine {
+		s.release()
+	}
 }
 
 // hints remembers where the last few reads began and ended, so that a reader that goes on, and one that reads the same

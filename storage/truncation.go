@@ -1,6 +1,9 @@
 package storage
 
-import "errors"
+import (
+	"errors"
+	"slices"
+)
 
 // TruncateTo drops everything from offset on, and the whole batch that holds it. Where the log ends before nothing happens.
 func (l *Log) TruncateTo(offset int64) error {
@@ -18,10 +21,26 @@ func (l *Log) TruncateTo(offset int64) error {
 	if offset <= v.segments[0].base {
 		return l.restartLogged(max(offset, 0))
 	}
+	if err := l.lowerDurable(offset); err != nil {
+		return l.fail("writing the recovery point", err)
+	}
 	if err := l.truncate(v, offset); err != nil {
 		return l.fail("truncating", err)
 	}
 	return nil
+}
+
+// lowerDurable moves the recovery point down, durably, before what lies behind it is replaced: a crash must not find other records there
+// and believe them.
+func (l *Log) lowerDurable(offset int64) error {
+	if l.durable.Load() <= offset {
+		return nil
+	}
+	l.durable.Store(offset)
+	if l.saveRecoveryPoint == nil {
+		return nil
+	}
+	return l.saveRecoveryPoint(offset)
 }
 
 func (l *Log) truncate(v *view, offset int64) error {
@@ -29,8 +48,7 @@ func (l *Log) truncate(v *view, offset int64) error {
 	if v.segments[i].base == offset {
 		i-- // the whole segment goes
 	}
-	for _, s := range v.segments[i+1:] {
-		s.release()
+	for _, s := range slices.Backward(v.segments[i+1:]) { // a crash in between leaves no hole
 		if err := l.removeFiles(s); err != nil {
 			return err
 		}
@@ -73,6 +91,7 @@ func (l *Log) truncate(v *view, offset int64) error {
 	s.sinceIndex = b.sinceIndex
 	s.index.Store(&segmentIndex{offsets: len(x.offTail), times: len(x.timeTail), lastTime: x.lastTime})
 	s.txns, s.txnsUnsynced = old.txns, old.txnsUnsynced
+	old.gone.Store(true)
 	old.release()
 
 	next := &view{segments: append(append([]*segment(nil), v.segments[:i]...), s), start: min(v.start, leo), leo: leo, size: pos}
@@ -129,6 +148,9 @@ func (l *Log) Reset(offset int64) error {
 }
 
 func (l *Log) restartLogged(offset int64) error {
+	if err := l.lowerDurable(min(offset, l.view.Load().segments[0].base)); err != nil {
+		return l.fail("writing the recovery point", err)
+	}
 	if err := l.restart(offset, l.nowMillis); err != nil {
 		return l.fail("starting anew", err)
 	}
@@ -137,8 +159,7 @@ func (l *Log) restartLogged(offset int64) error {
 
 // restart removes all segments and begins at offset. The append side's.
 func (l *Log) restart(offset, now int64) error {
-	for _, s := range l.view.Load().segments {
-		s.release()
+	for _, s := range slices.Backward(l.view.Load().segments) { // a crash in between leaves no hole
 		if err := l.removeFiles(s); err != nil {
 			return err
 		}

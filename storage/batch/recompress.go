@@ -8,7 +8,7 @@ import (
 // recompress checks the batch b and makes a new one of the target codec, its offset deltas in order. The records go from the
 // source's codec to the target's in a stream; no more than max.message.bytes of the result is kept.
 func recompress(b []byte, target Codec, c *checker) (Validated, error) {
-	r := c.rules
+	r := &c.rules
 	limit := r.MaxMessageBytes
 	if limit <= 0 {
 		limit = DefaultMaxDecompressedBytes
@@ -39,7 +39,7 @@ func recompress(b []byte, target Codec, c *checker) (Validated, error) {
 			r.Partition, r.MaxMessageBytes, target)
 	}
 
-	h := *c.h
+	h := c.h
 	h.Length = int32(len(out.b) - Overhead)
 	h.Attributes = h.Attributes&^(attrCodec|attrLogAppendTime) | int16(target)
 	h.BaseTimestamp, h.MaxTimestamp = w.base, c.maxTimestamp

@@ -147,7 +147,7 @@ func Validate(records []byte, r Rules) (Validated, error) {
 	if err := checkHeader(b, &h, &r); err != nil {
 		return Validated{}, err
 	}
-	c := checker{rules: &r, h: &h, maxTimestamp: NoTimestamp}
+	c := checker{rules: r, h: h, maxTimestamp: NoTimestamp} // values: pointers would escape
 	source, target := h.Codec(), r.TargetCodec
 	if target == Producer || source == None && h.IsControl() {
 		target = source
@@ -238,8 +238,8 @@ func checkHeader(b []byte, h *Header, r *Rules) error {
 
 // checker checks one record after the other.
 type checker struct {
-	rules        *Rules
-	h            *Header
+	rules        Rules
+	h            Header
 	maxTimestamp int64
 	index        int32
 
@@ -262,7 +262,7 @@ func (c *checker) plain(records []byte) error {
 		c.record(&s, "DefaultRecord")
 		pos = s.end
 	}
-	if pos != len(records) && c.h.NumRecords > 0 {
+	if pos != len(records) {
 		return errRecordsRemain
 	}
 	return nil
@@ -271,6 +271,9 @@ func (c *checker) plain(records []byte) error {
 // compressed checks the records of a compressed batch, whose offset deltas must be in order: it stays as it is.
 func (c *checker) compressed(payload []byte) error {
 	if c.h.NumRecords == 0 {
+		if len(payload) > 0 {
+			return errRecordsRemain
+		}
 		return nil
 	}
 	if err := c.stream(payload, nil); err != nil {
