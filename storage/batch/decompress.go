@@ -31,7 +31,7 @@ var (
 )
 
 // maxPooledBytes is the largest buffer that goes back to a pool.
-const maxPooledBytes = 1 << 20
+const maxPooledBytes = 4 << 20
 
 // newDecompressor opens src. limit is how much the caller will take in all; a decompressor that must unpack a whole block at once
 // refuses one that is larger. It doesn't count for the caller.

@@ -54,9 +54,11 @@ const maxHeadSize = 5 + 1 + 10 + 5
 
 // scan reads the record at pos of b without keeping anything, and checks its structure to the last byte. It allocates nothing.
 func scan(b []byte, pos int, s *span) error {
-	size, n := varint32(b[pos:])
+	size, n := varint32At(b, pos)
 	if n == 0 {
-		return errRecordsEnd
+		if size, n = varint32(b[pos:]); n == 0 {
+			return errRecordsEnd
+		}
 	}
 	pos += n
 	if size < 0 || int(size) > len(b)-pos {
@@ -82,8 +84,10 @@ func scanDeltas(b []byte, pos int, s *span) (next int, err error) {
 		return 0, errRecordStructure
 	}
 	pos += n
-	if s.offsetDelta, n = varint32(b[pos:]); n == 0 {
-		return 0, errRecordStructure
+	if s.offsetDelta, n = varint32At(b, pos); n == 0 {
+		if s.offsetDelta, n = varint32(b[pos:]); n == 0 {
+			return 0, errRecordStructure
+		}
 	}
 	return pos + n, nil
 }
@@ -97,9 +101,11 @@ func scanBody(b []byte, pos int, s *span) error {
 	if s.valueStart, s.valueEnd, pos, ok = scanBytes(b, pos); !ok {
 		return errRecordStructure
 	}
-	num, n := varint32(b[pos:])
+	num, n := varint32At(b, pos)
 	if n == 0 {
-		return errRecordStructure
+		if num, n = varint32(b[pos:]); n == 0 {
+			return errRecordStructure
+		}
 	}
 	pos += n
 	if num < 0 || int(num) > len(b)-pos {
@@ -127,9 +133,11 @@ func scanBody(b []byte, pos int, s *span) error {
 
 // scanBytes reads a length and that many bytes; any negative length is null, as in Kafka.
 func scanBytes(b []byte, pos int) (start, end, next int, ok bool) {
-	l, n := varint32(b[pos:])
+	l, n := varint32At(b, pos)
 	if n == 0 {
-		return 0, 0, 0, false
+		if l, n = varint32(b[pos:]); n == 0 {
+			return 0, 0, 0, false
+		}
 	}
 	pos += n
 	if l < 0 {

@@ -17,12 +17,16 @@ func uvarint32(b []byte) (v uint32, n int) {
 
 // varint32 reads a zig-zag varint of at most five bytes; n is 0 where there is none.
 func varint32(b []byte) (v int32, n int) {
-	if len(b) > 0 && b[0] < 0x80 { // most lengths and deltas
-		u := uint32(b[0])
-		return int32(u>>1) ^ -int32(u&1), 1
-	}
 	u, n := uvarint32(b)
 	return int32(u>>1) ^ -int32(u&1), n
+}
+
+// varint32At is varint32 of b[pos:] for the most frequent case, one byte, and is inlined; n is 0 also where there are more.
+func varint32At(b []byte, pos int) (v int32, n int) {
+	if uint(pos) < uint(len(b)) && b[pos] < 0x80 {
+		return int32(b[pos]>>1) ^ -int32(b[pos]&1), 1
+	}
+	return 0, 0
 }
 
 // varint64 reads a zig-zag varint of at most ten bytes; n is 0 where there is none.
