@@ -302,11 +302,13 @@ func startPipe(t *testing.T, cfg Config) *client {
 
 func TestShutdown_answers_what_is_in_flight(t *testing.T) {
 	park := newParking(3)
-	s := start(t, Limits{}, park.handle)
+	var handled atomic.Int32
+	s := start(t, Limits{}, func(r *Request) { park.handle(r); handled.Add(1) })
 	idle, busy := s.dial(), s.dial()
 	idle.want(idle.send(2, apiVersions()))
 	first, second := busy.send(1, metadata()), busy.send(2, apiVersions())
 	r := park.next(t)
+	eventually(t, "both are in flight", func() bool { return handled.Load() == 3 })
 	result := make(chan error, 1)
 	go func() { result <- s.Shutdown(context.Background()) }()
 	idle.wantClosed()
