@@ -60,6 +60,9 @@ type rule struct {
 
 var durationPattern = regexp.MustCompile(`^[+-]?[Pp](?:[+-]?[0-9]+[Dd])?(?:[Tt](?:[+-]?[0-9]+[Hh])?(?:[+-]?[0-9]+[Mm])?(?:[+-]?[0-9]+(?:[.,][0-9]{0,9})?[Ss])?)?$`)
 
+// throttledReplicas is in Valid of lists of throttled replicas.
+const throttledReplicas = "[partitionId]:[brokerId]"
+
 // rule reads Valid.
 func (k *Key) rule() (r rule) {
 	v := k.Valid
@@ -72,7 +75,7 @@ func (k *Key) rule() (r rule) {
 		r.nonEmpty = true
 		return r
 	}
-	if strings.Contains(v, "[partitionId]:[brokerId]") {
+	if strings.Contains(v, throttledReplicas) {
 		r.throttled = true
 		return r
 	}
@@ -102,7 +105,7 @@ func (r rule) check(k *Key, p parsed) *ValueError {
 	case TypeList:
 		return r.checkList(k, p)
 	case TypeString:
-		return r.checkString(p.text)
+		return r.checkString(k, p.text)
 	case TypeBoolean, TypeClass, TypePassword:
 	}
 	return nil
@@ -130,7 +133,7 @@ func (r rule) checkNumber(k *Key, p parsed) *ValueError {
 	return nil
 }
 
-func (r rule) checkString(s string) *ValueError {
+func (r rule) checkString(k *Key, s string) *ValueError {
 	if r.nonEmpty && s == "" {
 		return &ValueError{Problem: "String must be non-empty"}
 	}
@@ -144,17 +147,17 @@ func (r rule) checkString(s string) *ValueError {
 		return &ValueError{Problem: "String must be one of (case insensitive): " + strings.Join(r.oneOf, ", ")}
 	}
 	if r.durationPrefix != "" {
-		return r.checkDuration(s)
+		return r.checkDuration(k, s)
 	}
 	return &ValueError{Problem: "String must be one of: " + strings.Join(r.oneOf, ", ")}
 }
 
 // checkDuration checks where a share group begins: a duration as ISO 8601 has it, not negative.
-func (r rule) checkDuration(s string) *ValueError {
+func (r rule) checkDuration(k *Key, s string) *ValueError {
 	duration, ok := strings.CutPrefix(s, r.durationPrefix)
 	bad := !ok || !durationPattern.MatchString(duration) || strings.HasSuffix(strings.ToUpper(duration), "T") || strings.HasSuffix(strings.ToUpper(duration), "P")
 	if bad || strings.Contains(duration, "-") {
-		return &ValueError{Problem: "must be latest, earliest or by_duration: and a duration that isn't negative, as PnDTnHnMn.nS"}
+		return &ValueError{Problem: fmt.Sprintf("Invalid value `%s` for configuration %s. The value must be either 'earliest', 'latest' or of the format 'by_duration:<PnDTnHnMn.nS>'.", s, k.Name)}
 	}
 	return nil
 }
@@ -163,7 +166,7 @@ var throttledReplica = regexp.MustCompile(`^[0-9]+:[0-9]+$`)
 
 func (r rule) checkList(k *Key, p parsed) *ValueError {
 	if r.throttled {
-		whole := len(p.list) == 1 && (p.list[0] == "*" || p.list[0] == "none")
+		whole := len(p.list) == 1 && p.list[0] == "*"
 		if !whole && slices.ContainsFunc(p.list, func(s string) bool { return !throttledReplica.MatchString(s) }) {
 			return &ValueError{Problem: k.Name + " must be the literal '*' or a list of replicas in the following format: [partitionId]:[brokerId],[partitionId]:[brokerId],..."}
 		}
@@ -171,11 +174,6 @@ func (r rule) checkList(k *Key, p parsed) *ValueError {
 	}
 	if r.nonEmpty && len(p.list) == 0 {
 		return &ValueError{Whole: "Configuration '" + k.Name + "' must not be empty. Valid values include: any non-empty value"}
-	}
-	for i, s := range p.list {
-		if slices.Contains(p.list[:i], s) {
-			return &ValueError{Whole: "Configuration '" + k.Name + "' values must not be duplicated."}
-		}
 	}
 	for _, s := range p.list {
 		if s == "" {

@@ -123,7 +123,9 @@ type Key struct {
 	Sensitive bool
 	// Effect says that kbroker does what the setting says; otherwise it is only stored and shown.
 	Effect bool
-	// DynamicOnly keys can be set at run time but not in the program's configuration, and aren't shown until they are set.
+	// Hidden keys aren't shown until they are set: what Kafka calls internal, and throttles.
+	Hidden bool
+	// DynamicOnly keys can be set at run time, but not in the program's configuration.
 	DynamicOnly bool
 }
 
@@ -137,14 +139,21 @@ func Lookup(scope Scope, name string) (*Key, bool) {
 	return &keys[i], true
 }
 
-// Keys lists the settings of a scope, sorted by name.
+// Keys lists the settings of a scope that aren't hidden, sorted by name: those that are shown whether they are set or not.
 func Keys(scope Scope) []*Key {
 	keys := table(scope)
-	list := make([]*Key, len(keys))
+	list := make([]*Key, 0, len(keys))
 	for i := range keys {
-		list[i] = &keys[i]
+		if !keys[i].Hidden {
+			list = append(list, &keys[i])
+		}
 	}
 	return list
+}
+
+// UnknownBrokerKey is how Kafka shows a broker's dynamic setting that it doesn't know: without its value and type.
+func UnknownBrokerKey(name string) *Key {
+	return &Key{Scope: Broker, Name: name, Sensitive: true, Hidden: true, DynamicOnly: true}
 }
 
 // table gives a scope's settings, sorted by name, which must not be changed.
@@ -162,7 +171,11 @@ func table(scope Scope) []Key {
 	return nil
 }
 
-// brokerKeys joins the files of the table. It is never changed.
+// brokerKeys and groupKeys join the files of the table. They are never changed.
+var groupKeys = slices.SortedFunc(slices.Values(slices.Concat(groupShownKeys, groupHiddenKeys)), byName)
+
 var brokerKeys = slices.SortedFunc(slices.Values(slices.Concat(
-	brokerLogKeys, brokerNetworkKeys, brokerGroupKeys, brokerClusterKeys, brokerSecurityKeys, brokerRemoteKeys, brokerDynamicKeys,
-)), func(a, b Key) int { return cmp.Compare(a.Name, b.Name) })
+	brokerLogKeys, brokerNetworkKeys, brokerGroupKeys, brokerClusterKeys, brokerSecurityKeys, brokerRemoteKeys, brokerHiddenKeys,
+)), byName)
+
+func byName(a, b Key) int { return cmp.Compare(a.Name, b.Name) }

@@ -41,6 +41,7 @@ type Entry struct {
 type Layers struct {
 	Topic   map[string]string // of the topic in question
 	Group   map[string]string // of the group in question
+	Metrics map[string]string // of the client metrics subscription in question
 	Broker  map[string]string // dynamic, of this broker
 	Cluster map[string]string // dynamic, of all brokers
 	Static  *Static
@@ -78,7 +79,10 @@ func (l Layers) override(k *Key) (string, Source, bool) {
 	case Group:
 		v, ok := l.Group[k.Name]
 		return v, SourceGroup, ok
-	case Broker, ClientMetrics:
+	case ClientMetrics:
+		v, ok := l.Metrics[k.Name]
+		return v, SourceClientMetrics, ok
+	case Broker:
 	}
 	return "", 0, false
 }
@@ -101,7 +105,8 @@ func (l Layers) value(k *Key) (string, bool) {
 		return k.normal(v), true
 	}
 	if k.Scope == Broker {
-		if v, ok := l.brokerValue(k.Name); ok {
+		v, ok := l.brokerValue(k.Name)
+		if ok && !l.shadowed(k) {
 			return k.normal(v), true
 		}
 		return k.Default, k.HasDefault
@@ -111,7 +116,22 @@ func (l Layers) value(k *Key) (string, bool) {
 			return convert(name, k, v), true
 		}
 	}
+	if k.Name == "streams.assignor.name" {
+		if first := l.Static.List(k.Synonyms[0]); len(first) > 0 {
+			return first[0], true
+		}
+	}
 	return k.Default, k.HasDefault
+}
+
+// shadowed says that a static setting doesn't count because the same thing is set at run time in another unit.
+func (l Layers) shadowed(k *Key) bool {
+	dynamic := func(name string) bool {
+		_, broker := l.Broker[name]
+		_, cluster := l.Cluster[name]
+		return broker || cluster
+	}
+	return !dynamic(k.Name) && slices.ContainsFunc(brokerNames(k), dynamic)
 }
 
 // convert turns a broker's setting into the setting of a topic or group that it is the default of.
@@ -157,6 +177,16 @@ func (l Layers) Resolve(k *Key) Entry {
 	return e
 }
 
+// ResolveCluster gives a broker's setting as DescribeConfigs of broker "" shows it: only what holds for the whole cluster; not ok where nothing is set there.
+func (l Layers) ResolveCluster(k *Key) (e Entry, ok bool) {
+	v, ok := l.cluster(k.Name)
+	if !ok {
+		return Entry{}, false
+	}
+	s := synonym(k, k.Name, v, SourceDynamicDefaultBroker)
+	return Entry{Value: s.Value, Source: s.Source, Synonyms: []Synonym{s}}, true
+}
+
 func synonym(k *Key, name, value string, source Source) Synonym {
 	s := Synonym{Name: name, Source: source}
 	if !k.Sensitive {
@@ -170,6 +200,9 @@ func synonym(k *Key, name, value string, source Source) Synonym {
 func (l Layers) chain(k *Key) []Synonym {
 	names := brokerNames(k)
 	if len(names) == 0 {
+		if k.Scope == Group && k.HasDefault {
+			return []Synonym{synonym(k, k.Name, k.Default, SourceDefault)}
+		}
 		return nil
 	}
 	var list []Synonym

@@ -1,7 +1,7 @@
 package config
 
 // groupKeys are a group's settings, by name.
-var groupKeys = []Key{
+var groupShownKeys = []Key{
 	{Scope: Group, Name: "consumer.assignment.interval.ms", Type: TypeInt, Default: "1000", HasDefault: true, Valid: "[0,...]", Synonyms: []string{"group.consumer.assignment.interval.ms"},
 		Doc: "Shortest time between two assignments of the consumer group."},
 	{Scope: Group, Name: "consumer.heartbeat.interval.ms", Type: TypeInt, Default: "5000", HasDefault: true, Valid: "[1,...]", Synonyms: []string{"group.consumer.heartbeat.interval.ms"},

@@ -2,6 +2,7 @@ package config
 
 import (
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -64,7 +65,7 @@ func SplitList(value string) []string {
 	return list
 }
 
-// parseJavaDouble reads what Java's Double.parseDouble reads, hexadecimal floats left out.
+// parseJavaDouble reads what Java's Double.parseDouble reads.
 func parseJavaDouble(s string) (float64, bool) {
 	switch s {
 	case "NaN", "+NaN", "-NaN":
@@ -74,11 +75,11 @@ func parseJavaDouble(s string) (float64, bool) {
 	case "-Infinity":
 		return math.Inf(-1), true
 	}
-	// Java allows a type's letter at the end; strconv allows underscores, hexadecimal and spelled infinities.
+	// Java allows a type's letter at the end; strconv allows underscores and other spellings of infinity.
 	if n := len(s); n > 1 && strings.ContainsRune("dDfF", rune(s[n-1])) {
 		s = s[:n-1]
 	}
-	if strings.Trim(s, "0123456789+-.eE") != "" {
+	if strings.ContainsAny(s, "_iInN") {
 		return 0, false
 	}
 	d, err := strconv.ParseFloat(s, 64)
@@ -118,6 +119,20 @@ func formatJavaDouble(d float64) string {
 	return mantissa + "E" + strconv.Itoa(n)
 }
 
+// distinct drops what a list holds twice, as Kafka does; lists of throttled replicas are left as they are.
+func (k *Key) distinct(list []string) []string {
+	if strings.Contains(k.Valid, throttledReplicas) {
+		return list
+	}
+	var once []string
+	for _, s := range list {
+		if !slices.Contains(once, s) {
+			once = append(once, s)
+		}
+	}
+	return once
+}
+
 // normal writes a valid value as Kafka shows it once it was read: trimmed, numbers without signs and leading zeros.
 func (k *Key) normal(value string) string {
 	p, problem := parse(k.Type, value)
@@ -132,7 +147,7 @@ func (k *Key) normal(value string) string {
 	case TypeDouble:
 		return formatJavaDouble(p.double)
 	case TypeList:
-		return strings.Join(p.list, ",")
+		return strings.Join(k.distinct(p.list), ",")
 	case TypeString, TypeClass, TypePassword:
 		return p.text
 	}
