@@ -55,6 +55,8 @@ type input struct {
 	// class is the buffer to begin with, learned from what came lately. It never comes from a size that a peer only declared.
 	class int
 	share share
+	// reads counts the reads since the connection was quiet.
+	reads int
 }
 
 var (
@@ -181,7 +183,7 @@ func (c *Conn) dropBuffer() {
 // shrink moves what is left of a frame to a buffer that is no larger than it has to be: its peer has gone quiet.
 func (c *Conn) shrink() {
 	in := &c.in
-	in.class = 0
+	in.class, in.reads = 0, 0
 	if in.buf == nil {
 		return
 	}

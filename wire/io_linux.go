@@ -24,7 +24,8 @@ func (c *Conn) attach() {
 
 // readable reads and handles what has come, and says whether reading has ended. It runs inside RawConn.Read, which calls it again when there is
 // more. Inside of one such call no readiness gets lost, so that after a read that didn't fill its room another one, which would find
-// nothing, needn't be tried. But the end of the connection can have come along with those last bytes; that is noticed when the sweeper wakes the reader.
+// nothing, needn't be tried: a tenth of the cost of a small request. But the end of the connection can have come along with those
+// last bytes, and is then noticed only when the sweeper wakes the reader; so this is left to connections that have been busy for a while.
 func (c *Conn) readable(fd uintptr) bool {
 	for {
 		space, err := c.space()
@@ -39,7 +40,7 @@ func (c *Conn) readable(fd uintptr) bool {
 			if !c.received(n, full) {
 				return true
 			}
-			if !full && c.in.r == c.in.w {
+			if c.in.reads++; c.in.reads > steadyReads && !full && c.in.r == c.in.w {
 				c.rest()
 				return false
 			}

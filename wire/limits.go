@@ -80,6 +80,8 @@ const (
 	// quietAfter is how long a connection has to be silent before it gives back what it doesn't need: its stack, what is
 	// left over of its buffer. It is also how late the end of a connection is noticed that came along with its last bytes.
 	quietAfter = time.Second
+	// steadyReads is after how many reads without a quiet time a connection counts as busy.
+	steadyReads = 8
 	// stalledAfter is how long a frame that holds memory others wait for may stand still.
 	stalledAfter = 2 * time.Second
 	// flushBytes is how much of ready answers leaves at the latest while further requests are in the read buffer.
