@@ -37,7 +37,7 @@ func heap() uint64 {
 
 func TestHostile_declared_sizes_cost_nothing_and_stop_nobody(t *testing.T) {
 	limits := DefaultLimits()
-	limits.RequestMemory = 8 << 20
+	limits.FrameMemory = 8 << 20
 	s := start(t, limits, nil)
 	before := heap()
 	for range 500 {
@@ -45,22 +45,22 @@ func TestHostile_declared_sizes_cost_nothing_and_stop_nobody(t *testing.T) {
 		c.write(binary.BigEndian.AppendUint32(nil, 100<<20))
 		c.write([]byte{0, 0, 0, 7})
 	}
-	eventually(t, "all have begun", func() bool { return s.Stats().ConnectionsAccepted == 500 })
+	eventually(t, "all have begun", func() bool { return s.Stats().ConnectionsTotal == 500 })
 	c := s.dial()
 	quick(t, c)
 	c.want(c.send(7, produceOf(5<<20)))
 	if used := int64(heap()) - int64(before); used > 16<<20 {
 		t.Errorf("500 connections that declared 50 GB took %d bytes", used)
 	}
-	if used := s.Stats().RequestMemoryUsed; used != 0 {
-		eventually(t, "the budget is free", func() bool { return s.Stats().RequestMemoryUsed == 0 })
+	if used := s.Stats().FrameMemoryInUse; used != 0 {
+		eventually(t, "the budget is free", func() bool { return s.Stats().FrameMemoryInUse == 0 })
 	}
 }
 
 // Frames that each hold a part of the memory and never come to their end are ended where others wait for it.
 func TestHostile_CONN_22_stalled_frames_give_their_memory_to_those_who_wait(t *testing.T) {
 	limits := DefaultLimits()
-	limits.RequestMemory = 4 << 20
+	limits.FrameMemory = 4 << 20
 	s := start(t, limits, nil)
 	var stalled []*client
 	for range 40 {
@@ -69,9 +69,9 @@ func TestHostile_CONN_22_stalled_frames_give_their_memory_to_those_who_wait(t *t
 		c.write(make([]byte, 200<<10))
 		stalled = append(stalled, c)
 	}
-	eventually(t, "they wait for each other", func() bool { return s.Stats().RequestsWaiting > 0 })
-	if st := s.Stats(); st.RequestMemoryUsed > st.RequestMemory+50<<20 {
-		t.Errorf("%d of %d in use", st.RequestMemoryUsed, st.RequestMemory)
+	eventually(t, "they wait for each other", func() bool { return s.Stats().FramesWaiting > 0 })
+	if st := s.Stats(); st.FrameMemoryInUse > st.FrameMemory+50<<20 {
+		t.Errorf("%d of %d in use", st.FrameMemoryInUse, st.FrameMemory)
 	}
 	small := s.dial()
 	quick(t, small) // needs none of it
@@ -82,7 +82,7 @@ func TestHostile_CONN_22_stalled_frames_give_their_memory_to_those_who_wait(t *t
 
 func TestBudget_CONN_22_frames_beyond_it_wait_and_are_not_dropped(t *testing.T) {
 	limits := DefaultLimits()
-	limits.RequestMemory = 1 << 20
+	limits.FrameMemory = 1 << 20
 	s := start(t, limits, nil)
 	const conns, each = 12, 5
 	done := make(chan struct{}, conns)
@@ -98,7 +98,7 @@ func TestBudget_CONN_22_frames_beyond_it_wait_and_are_not_dropped(t *testing.T) 
 	for range conns {
 		<-done
 	}
-	eventually(t, "all is given back", func() bool { return s.Stats().RequestMemoryUsed == 0 })
+	eventually(t, "all is given back", func() bool { return s.Stats().FrameMemoryInUse == 0 })
 }
 
 func TestBudget_serves_in_order_and_overdraws_for_one(t *testing.T) {

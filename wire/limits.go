@@ -11,10 +11,10 @@ import (
 type Limits struct {
 	// MaxRequestBytes is the largest frame, socket.request.max.bytes.
 	MaxRequestBytes int
-	// RequestMemory is the memory for the frames of all connections that are being read or kept for a parked request, as
+	// FrameMemory is the memory for the frames of all connections that are being read or kept for a parked request, as
 	// queued.max.request.bytes. A connection whose frame doesn't fit is read later. Buffers up to freeBufferBytes are outside of it,
 	// and so is one frame at a time (overdraft), so that there is always one that gets on.
-	RequestMemory int64
+	FrameMemory int64
 	// FrameTimeout is how long a frame may take from its first byte to its last, time spent waiting for memory not counted.
 	FrameTimeout time.Duration
 	// IdleTimeout ends connections without a request, connections.max.idle.ms.
@@ -40,7 +40,7 @@ type Limits struct {
 func DefaultLimits() Limits {
 	return Limits{
 		MaxRequestBytes: 100 << 20,
-		RequestMemory:   256 << 20,
+		FrameMemory:     256 << 20,
 		FrameTimeout:    30 * time.Second,
 		IdleTimeout:     10 * time.Minute,
 		WriteTimeout:    time.Minute,
@@ -53,7 +53,7 @@ func DefaultLimits() Limits {
 func (l Limits) normal() *Limits {
 	d := DefaultLimits()
 	orDefault(&l.MaxRequestBytes, d.MaxRequestBytes)
-	orDefault(&l.RequestMemory, d.RequestMemory)
+	orDefault(&l.FrameMemory, d.FrameMemory)
 	orDefault(&l.MaxParked, d.MaxParked)
 	orDefault(&l.MaxQueuedBytes, d.MaxQueuedBytes)
 	orDefault(&l.FrameTimeout, math.MaxInt64)

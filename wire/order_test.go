@@ -192,7 +192,7 @@ func TestClose_CONN_19_an_end_that_comes_along_with_the_request_is_noticed(t *te
 		c.send(1, metadata())
 		_ = c.nc.Close()
 	}
-	eventually(t, "all are gone", func() bool { return s.Stats().Connections == 0 && s.Stats().ConnectionsAccepted == 20 })
+	eventually(t, "all are gone", func() bool { return s.Stats().Connections == 0 && s.Stats().ConnectionsTotal == 20 })
 }
 
 func TestReplyBody_runs_of_memory_and_files(t *testing.T) {

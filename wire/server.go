@@ -101,7 +101,7 @@ func New(cfg Config) *Server {
 	}
 	limits := cfg.Limits.normal()
 	s.limits.Store(limits)
-	s.budget = newBudget(limits.RequestMemory)
+	s.budget = newBudget(limits.FrameMemory)
 	return s
 }
 
@@ -109,7 +109,7 @@ func New(cfg Config) *Server {
 func (s *Server) SetLimits(l Limits) {
 	limits := l.normal()
 	s.limits.Store(limits)
-	s.budget.setMax(limits.RequestMemory)
+	s.budget.setMax(limits.FrameMemory)
 	s.mu.Lock()
 	s.changed.Broadcast()
 	s.mu.Unlock()
@@ -117,18 +117,18 @@ func (s *Server) SetLimits(l Limits) {
 
 // Stats are a server's counters.
 type Stats struct {
-	Connections         int
-	ConnectionsAccepted uint64
-	ConnectionsRefused  uint64
-	// RequestMemoryUsed and RequestMemory are bytes of the budget; RequestsWaiting is how many frames wait for some.
-	RequestMemoryUsed, RequestMemory int64
-	RequestsWaiting                  int
+	Connections        int
+	ConnectionsTotal   uint64
+	ConnectionsRefused uint64
+	// FrameMemoryInUse and FrameMemory are bytes of the budget; FramesWaiting is how many frames wait for some.
+	FrameMemoryInUse, FrameMemory int64
+	FramesWaiting                 int
 }
 
 // Stats gives the counters as they are now.
 func (s *Server) Stats() Stats {
-	st := Stats{ConnectionsAccepted: s.accepted.Load(), ConnectionsRefused: s.refused.Load()}
-	st.RequestMemoryUsed, st.RequestMemory, st.RequestsWaiting = s.budget.state()
+	st := Stats{ConnectionsTotal: s.accepted.Load(), ConnectionsRefused: s.refused.Load()}
+	st.FrameMemoryInUse, st.FrameMemory, st.FramesWaiting = s.budget.state()
 	s.mu.Lock()
 	st.Connections = len(s.conns)
 	s.mu.Unlock()
