@@ -116,8 +116,8 @@ func FuzzValidate(f *testing.F) {
 		}); err != nil || i != len(want) {
 			t.Fatalf("%d of %d records, %v", i, len(want), err)
 		}
-		if logAppendTime {
-			return
+		if logAppendTime || original.TimestampType() == LogAppendTime {
+			return // the records' time is another one now
 		}
 		stored := bytes.Clone(v.Batch)
 		again, err := Validate(v.Batch, r)
