@@ -27,7 +27,8 @@
 // transactions.)
 //
 // A Log has no goroutine, no clock and no randomness: time is handed in. One mutex orders its appends and everything else that
-// changes it; a second one, which is taken first, orders syncs and truncations and is the only one that is held across an fsync. Readers
+// changes it; a second one, which is taken first, orders syncs and truncations and is the only one that a Sync holds across its fsync (a
+// truncation holds both: what it cut off has to be gone for good before anything is appended). Readers
 // load an immutable view and take no lock. Open files are counted by their readers: a segment that is deleted while it is
 // read closes its files with its last reader. Files are opened when they are needed and bounded in number for all logs together, so that
 // an idle partition costs some kilobytes and no descriptor.

@@ -86,3 +86,12 @@ func syncFile(fsys vfs.FS, path string) error {
 	}
 	return err
 }
+
+// truncateDurably cuts a file off. What is written behind its new end must not be found among what was cut off after a crash, so this is
+// durable before that.
+func truncateDurably(f vfs.File, size int64) error {
+	if err := f.Truncate(size); err != nil {
+		return err
+	}
+	return f.Sync()
+}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math"
 	"os"
+	"path"
 	"sort"
 	"sync"
 	"sync/atomic"
@@ -556,11 +557,4 @@ func (l *Log) discard() {
 	l.shut()
 }
 
-func parentOf(dir string) string {
-	for i := len(dir) - 1; i > 0; i-- {
-		if dir[i] == '/' {
-			return dir[:i]
-		}
-	}
-	return "."
-}
+func parentOf(dir string) string { return path.Dir(dir) }

@@ -159,7 +159,7 @@ func (m *Manager) unlock() {
 // openDir locks one data directory and reads its files. The result isn't nil once the lock is taken.
 func (m *Manager) openDir(p string) (*dataDir, error) {
 	fsys := m.cfg.FS
-	if err := fsys.MkdirAll(p); err != nil {
+	if err := makeDurableDir(fsys, p); err != nil {
 		return nil, err
 	}
 	lock, err := fsys.Lock(p + "/" + lockFile)
@@ -183,6 +183,28 @@ func (m *Manager) openDir(p string) (*dataDir, error) {
 		m.clusterID = c
 	}
 	return d, m.readDir(d)
+}
+
+// makeDurableDir makes a directory and those above it that are missing, durably.
+func makeDurableDir(fsys vfs.FS, p string) error {
+	var made []string
+	for at := p; ; at = parentOf(at) {
+		if _, err := fsys.Stat(at); err == nil || at == parentOf(at) {
+			break
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		made = append(made, at)
+	}
+	if err := fsys.MkdirAll(p); err != nil {
+		return err
+	}
+	for _, at := range made {
+		if err := fsys.SyncDir(parentOf(at)); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (m *Manager) readDir(d *dataDir) error {

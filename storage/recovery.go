@@ -284,8 +284,10 @@ func (l *Log) recover(v *view, recoveryPoint int64) (from int64, err error) {
 			}
 		}
 		v.segments = v.segments[:i+1]
+		if err := l.syncRemovals(); err != nil {
+			return 0, err
+		}
 	}
-	// What this start removed must not come back once new records are durable.
 	l.dirUnsynced = true
 	return from, nil
 }
@@ -346,7 +348,7 @@ func (l *Log) recoverSegment(s *segment, recoveryPoint int64) (next, first int64
 		cut = true
 		l.logger.Warn("cutting off the end of a log at its last good batch", "partition", l.name, "segment", s.base, "position", w.pos,
 			"offset", next, "bytes", size-w.pos, "cause", w.err)
-		if err := h.log.Truncate(w.pos); err != nil {
+		if err := truncateDurably(h.log, w.pos); err != nil {
 			return 0, 0, false, err
 		}
 		size = w.pos
@@ -500,12 +502,18 @@ func (l *Log) loadProducers(clean bool, recoveryPoint, now int64) error {
 			}
 		}
 	}
-	return l.replayProducers(v, now, func(s *segment, t AbortedTxn) {
+	err := l.replayProducers(v, now, func(s *segment, t AbortedTxn) {
 		if !clean && t.LastOffset >= trusted {
 			s.txns = append(s.txns, t)
 			l.hasAborted.Store(true)
 		}
 	})
+	for _, s := range v.segments[:len(v.segments)-1] {
+		if err == nil {
+			err = s.flushTxns() // only the active segment's are looked for in memory
+		}
+	}
+	return err
 }
 
 // replayProducers applies the batches from the producers' end on.

@@ -10,6 +10,17 @@ import (
 // Nothing above the high watermark goes. If all of the log is too old the active segment is closed first and goes too, so that an
 // idle topic empties. Files of earlier deletions whose delay is over are removed. It says how many segments were deleted.
 func (l *Log) Retain(now, highWatermark int64) (deletedSegments int, err error) {
+	deletedSegments, err = l.retain(now, highWatermark)
+	if err == nil && deletedSegments > 0 {
+		// So that a crash doesn't bring them back, and the log start with them.
+		if err := l.fs.SyncDir(l.dir); err != nil {
+			return deletedSegments, l.fail("deleting a segment", err)
+		}
+	}
+	return deletedSegments, err
+}
+
+func (l *Log) retain(now, highWatermark int64) (deletedSegments int, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.writable(); err != nil {

@@ -43,6 +43,14 @@ func (l *Log) lowerDurable(offset int64) error {
 	return l.saveRecoveryPoint(offset)
 }
 
+// syncRemovals makes the removal of segments durable: they must not come back behind what is appended from now on.
+func (l *Log) syncRemovals() error {
+	if err := l.fs.SyncDir(parentOf(l.dir)); err != nil {
+		return err
+	}
+	return l.fs.SyncDir(l.dir)
+}
+
 func (l *Log) truncate(v *view, offset int64) error {
 	i := v.floor(offset)
 	if v.segments[i].base == offset {
@@ -52,6 +60,9 @@ func (l *Log) truncate(v *view, offset int64) error {
 		if err := l.removeFiles(s); err != nil {
 			return err
 		}
+	}
+	if err := l.syncRemovals(); err != nil {
+		return err
 	}
 	old := v.segments[i]
 	h, err := old.acquire()
@@ -69,7 +80,7 @@ func (l *Log) truncate(v *view, offset int64) error {
 	s.createdMillis = old.createdMillis
 	s.size.Store(pos)
 	s.dirty.Store(true)
-	if err := h.log.Truncate(pos); err != nil {
+	if err := truncateDurably(h.log, pos); err != nil {
 		return err
 	}
 	b := indexBuilder{interval: l.cfg.Load().IndexIntervalBytes, base: s.base, newest: timeEntry{timestamp: noTimestamp, rel: -1}}
@@ -163,6 +174,9 @@ func (l *Log) restart(offset, now int64) error {
 		if err := l.removeFiles(s); err != nil {
 			return err
 		}
+	}
+	if err := l.syncRemovals(); err != nil {
+		return err
 	}
 	s, err := l.createSegment(offset, now)
 	if err != nil {
