@@ -8,7 +8,7 @@ import (
 // unknownProperty names a property that Kafka doesn't have, and the nearest one that it has.
 func unknownProperty(s Setting) error {
 	hint := ""
-	if near := nearest(s.Name); near != "" {
+	if near := nearest(s.Name, hintTypos); near != "" {
 		hint = fmt.Sprintf("; did you mean %q?", near)
 	}
 	return fmt.Errorf("%s: Kafka has no broker property %q%s", s.Origin, s.Name, hint)
@@ -23,9 +23,12 @@ func badProperty(k *Key, s Setting, err error) error {
 	return fmt.Errorf("%s: %w (allowed: %s)", s.Origin, err, allowed)
 }
 
-// nearest finds the broker property that differs least from a name, "" where none is near.
-func nearest(name string) string {
-	best, distance := "", 4 // more typing mistakes than that are another word
+// hintTypos is by how many letters a property may differ to be suggested.
+const hintTypos = 3
+
+// nearest finds the broker property that differs least from a name, "" where all differ by more letters than typos.
+func nearest(name string, typos int) string {
+	best, distance := "", typos+1
 	for i := range brokerKeys {
 		if d := editDistance(name, brokerKeys[i].Name, distance); d < distance {
 			best, distance = brokerKeys[i].Name, d
