@@ -47,6 +47,7 @@ type Conn struct {
 	current     *Request // the reader is in its handler, or flushes soon
 	queued      int
 	queuedBytes int64
+	kept        int64 // of queuedBytes, those of frames
 	out         *batch
 	writing     bool
 	draining    bool // ends once all was answered
@@ -179,11 +180,17 @@ func (c *Conn) received(n int, full bool) bool {
 	if c.quiet.Load() {
 		c.quiet.Store(false)
 	}
-	handled := false
+	handled, flushed := false, now
 	for !c.deaf.Load() {
 		frame, err := c.next()
 		if err == nil && frame == nil {
 			break
+		}
+		if handled { // there is one more: don't let the answers before it wait for slow handlers
+			if t := c.srv.clock(); t.Sub(flushed) > flushAfter {
+				c.flush()
+				flushed = t
+			}
 		}
 		handled = true
 		if err == nil {

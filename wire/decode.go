@@ -146,7 +146,10 @@ func (c *Conn) handle(frame []byte, now time.Time) error {
 	case h.version >= a.MinVersion && h.version <= a.MaxVersion:
 		if !a.ReusesFrame && len(body) > 0 {
 			var kept []byte
-			kept, r.state.share = c.keep(frame)
+			if kept, r.state.share, err = c.keep(frame); err != nil {
+				return err
+			}
+			r.state.kept = int64(len(kept))
 			body = kept[len(frame)-len(body):]
 		}
 		if reuse, err = r.decode(a, body); err != nil {

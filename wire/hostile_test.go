@@ -364,3 +364,68 @@ func TestIdle_connections_hold_no_buffer(t *testing.T) {
 		t.Errorf("%d bytes of heap for each", each)
 	}
 }
+
+func TestBudget_CONN_22_parked_requests_are_in_it(t *testing.T) {
+	limits := DefaultLimits()
+	limits.FrameMemory = 1 << 20
+	limits.MaxQueuedBytes = 64 << 20
+	park := newParking(11)
+	var arrived atomic.Int32
+	s := start(t, limits, func(r *Request) {
+		if r.Key == 11 {
+			arrived.Add(1)
+		}
+		park.handle(r)
+	})
+	join := kmsg.NewPtrJoinGroupRequest()
+	join.Protocols = []kmsg.JoinGroupRequestProtocol{{Name: "range", Metadata: make([]byte, 10_000)}}
+	c, other := s.dial(), s.dial()
+	sent := make(chan struct{})
+	go func() {
+		defer close(sent)
+		for range 1000 {
+			c.send(5, join)
+		}
+	}()
+	eventually(t, "the memory is used up", func() bool { return s.Stats().FramesWaiting > 0 })
+	if n := arrived.Load(); n > 150 {
+		t.Errorf("%d requests of 10 KB are parked in 1 MB", n)
+	}
+	quick(t, other)
+	for range 1000 {
+		answerEmpty(park.next(t))
+	}
+	for id := int32(1); id <= 1000; id++ {
+		c.want(id)
+	}
+	<-sent
+	eventually(t, "all is given back", func() bool { return s.Stats().FrameMemoryInUse == 0 })
+}
+
+func TestFlush_ready_answers_do_not_wait_for_slow_handlers(t *testing.T) {
+	entered, goOn := make(chan struct{}, 1), make(chan struct{})
+	c := start(t, DefaultLimits(), func(r *Request) {
+		switch {
+		case r.Key == 45 || r.CorrelationID == 3:
+			entered <- struct{}{}
+			<-goOn
+		case r.CorrelationID == 2:
+			time.Sleep(2 * flushAfter)
+		}
+		answerEmpty(r)
+	}).dial()
+	m := metadata()
+	m.SetVersion(1)
+	c.write(append(append(c.frame(m), c.frame(m)...), c.frame(m)...))
+	<-entered
+	c.want(1)
+	c.want(2)
+	goOn <- struct{}{}
+	c.want(3)
+	reassign := kmsg.NewPtrAlterPartitionAssignmentsRequest()
+	c.write(append(c.frame(m), c.frame(reassign)...))
+	<-entered
+	c.want(4) // the table says that this one may block
+	goOn <- struct{}{}
+	c.want(5)
+}

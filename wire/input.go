@@ -11,6 +11,9 @@ var bufferClasses = [...]int{4 << 10, 16 << 10, 64 << 10, 256 << 10, 1 << 20}
 
 const freeBufferBytes = 16 << 10
 
+// freeKeptBytes is how many bytes of requests a connection may have parked outside of the budget.
+const freeKeptBytes = 64 << 10
+
 // buffers are pools of read buffers, one per class.
 type buffers struct {
 	pools [len(bufferClasses)]sync.Pool
@@ -117,7 +120,7 @@ func (c *Conn) grow() error {
 	}
 	had := in.share.n
 	if size > freeBufferBytes {
-		if err := c.await(int64(size)); err != nil {
+		if err := c.await(&in.share, int64(size)); err != nil {
 			return err
 		}
 	}
@@ -137,12 +140,13 @@ func (c *Conn) grow() error {
 	return nil
 }
 
-// await gets n more bytes of the budget.
-func (c *Conn) await(n int64) error {
-	w := c.srv.budget.wait(&c.in.share, n)
+// await adds n more bytes of the budget to s. Answers that are ready leave before it waits.
+func (c *Conn) await(s *share, n int64) error {
+	w := c.srv.budget.wait(s, n)
 	if w == nil {
 		return nil
 	}
+	c.flush()
 	c.mu.Lock()
 	dead := c.dead
 	c.waiter = w
@@ -233,11 +237,19 @@ func (c *Conn) next() ([]byte, error) {
 }
 
 // keep makes the frame, which was just given by next, the handler's: by handing the buffer over with its share of the budget,
-// where the frame is most of it, or by copying.
-func (c *Conn) keep(frame []byte) ([]byte, share) {
+// where the frame is most of it, or by copying. What a connection has kept beyond freeKeptBytes is in the budget, too.
+func (c *Conn) keep(frame []byte) (kept []byte, s share, err error) {
 	in := &c.in
 	if len(frame) < keepFrameBytes || 2*len(frame) < len(in.buf.b) {
-		return append([]byte(nil), frame...), share{}
+		c.mu.Lock()
+		all := c.kept + int64(len(frame))
+		c.mu.Unlock()
+		if all > freeKeptBytes {
+			if err := c.await(&s, int64(len(frame))); err != nil {
+				return nil, s, err
+			}
+		}
+		return append([]byte(nil), frame...), s, nil
 	}
 	old, taken := in.buf, in.share
 	left := old.b[in.r:in.w]
@@ -247,5 +259,5 @@ func (c *Conn) keep(frame []byte) ([]byte, share) {
 		in.buf = &buffer{b: make([]byte, max(len(left), bufferClasses[min(class, 1)])), class: -1}
 		in.w = copy(in.buf.b, left)
 	}
-	return frame, taken
+	return frame, taken, nil
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // Limits bounds what peers can make the server do. SetLimits changes them while it runs; what is zero or less isn't bounded, but
-// for the sizes, where it takes the default.
+// for sizes and for the counts inside of a connection, which take the default.
 type Limits struct {
 	// MaxRequestBytes is the largest frame, socket.request.max.bytes.
 	MaxRequestBytes int
@@ -86,6 +86,8 @@ const (
 	stalledAfter = 2 * time.Second
 	// flushBytes is how much of ready answers leaves at the latest while further requests are in the read buffer.
 	flushBytes = 64 << 10
+	// flushAfter is how long ready answers wait at most for the handlers of further requests in the read buffer.
+	flushAfter = 500 * time.Microsecond
 	// keepFrameBytes is the size from which on a frame that a handler keeps is handed over with its buffer, not copied.
 	keepFrameBytes = 32 << 10
 	// smallFileBytes is the size up to which a file range is read and sent along with its neighbours.

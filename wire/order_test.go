@@ -90,6 +90,9 @@ func TestOrder_CONN_10_a_parked_request_holds_up_its_connection_only(t *testing.
 	id := c.send(1, metadata())
 	r := park.next(t)
 	other.want(other.send(2, apiVersions()))
+	if n := s.Stats().Parked; n != 1 {
+		t.Errorf("%d parked", n)
+	}
 	answerEmpty(r)
 	c.want(id)
 }

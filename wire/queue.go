@@ -25,6 +25,7 @@ type replyState struct {
 	hasBody  bool
 	onGone   func()
 	share    share // of the budget, for a frame that the handler keeps
+	kept     int64 // size of such a frame
 }
 
 // Reply answers with a response, which is encoded before Reply returns. Its version is set here.
@@ -193,9 +194,8 @@ func (c *Conn) enqueue(r *Request) bool {
 	}
 	c.tail = r
 	c.queued++
-	if r.state.share.n > 0 {
-		c.queuedBytes += int64(r.Bytes)
-	}
+	c.kept += r.state.kept
+	c.queuedBytes += r.state.kept
 	c.current = r
 	return true
 }
@@ -209,11 +209,9 @@ func (c *Conn) pop() {
 	}
 	r.state.next = nil
 	c.queued--
-	c.queuedBytes -= int64(len(r.state.head))
-	if r.state.share.n > 0 {
-		c.queuedBytes -= int64(r.Bytes)
-		c.srv.budget.release(&r.state.share)
-	}
+	c.kept -= r.state.kept
+	c.queuedBytes -= r.state.kept + int64(len(r.state.head))
+	c.srv.budget.release(&r.state.share)
 	if c.holding.Load() {
 		c.room.Broadcast()
 	}

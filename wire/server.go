@@ -123,6 +123,8 @@ type Stats struct {
 	// FrameMemoryInUse and FrameMemory are bytes of the budget; FramesWaiting is how many frames wait for some.
 	FrameMemoryInUse, FrameMemory int64
 	FramesWaiting                 int
+	// Parked counts the requests that wait for their answer, or behind one that does.
+	Parked int
 }
 
 // Stats gives the counters as they are now.
@@ -131,6 +133,11 @@ func (s *Server) Stats() Stats {
 	st.FrameMemoryInUse, st.FrameMemory, st.FramesWaiting = s.budget.state()
 	s.mu.Lock()
 	st.Connections = len(s.conns)
+	for c := range s.conns {
+		c.mu.Lock()
+		st.Parked += c.queued
+		c.mu.Unlock()
+	}
 	s.mu.Unlock()
 	return st
 }
