@@ -65,13 +65,13 @@ func (b *builder) get(name string) (Setting, bool) {
 }
 
 func (b *builder) build() (*Config, error) {
-	c := &Config{own: b.own, Unknown: b.unknown}
-	profile, err := b.own[ownProfile].oneOf(ownProfile, string(Dev), string(Production))
+	c := &Config{own: b.own}
+	profile, err := b.own[ownProfile].oneOf(ownProfile, string(ProfileDev), string(ProfileProduction))
 	if err != nil {
 		return nil, err
 	}
 	c.Profile = Profile(profile)
-	c.ClampReplicas, c.AdvertisedAtRunTime = c.Profile == Dev, c.Profile == Dev
+	c.ClampReplicas, c.AdvertisedAtRunTime = c.Profile == ProfileDev, c.Profile == ProfileDev
 	if err := b.ownFields(c); err != nil {
 		return nil, err
 	}
@@ -114,7 +114,7 @@ func (b *builder) ownFields(c *Config) (err error) {
 	}
 	if _, given := b.own[ownDurability]; !given {
 		v := ownValue{values: []string{string(DurabilityOS)}, origin: Origin{FromProfile, string(c.Profile)}}
-		if c.Profile == Production {
+		if c.Profile == ProfileProduction {
 			v.values[0] = string(DurabilityFsync)
 		}
 		b.own[ownDurability] = v
@@ -205,29 +205,36 @@ func (b *builder) dataDir(c *Config) error {
 		if !set || s.Origin.Kind <= v.origin.Kind {
 			continue
 		}
-		dirs := SplitList(s.Value)
-		if len(dirs) != 1 {
-			return propertyProblem(s)("%d directories (allowed: one)", len(dirs))
-		}
-		v = ownValue{values: dirs, origin: s.Origin}
+		v = ownValue{values: SplitList(s.Value), origin: s.Origin}
 		break
 	}
-	dir := v.joined()
-	switch {
-	case strings.TrimSpace(dir) == "":
-		return v.problem(ownDataDir, "it is empty (allowed: a path or %s)", Memory)
-	case strings.HasPrefix(dir, "memory") && dir != Memory && !strings.Contains(dir, "/"):
-		return v.problem(ownDataDir, "%q is no path (allowed: a path or %s)", dir, Memory)
+	if len(v.values) == 0 {
+		v.values = []string{""}
 	}
-	c.DataDir = dir
-	b.own[ownDataDir] = v
-	shown := dir
-	if !c.InMemory() {
-		if abs, err := filepath.Abs(dir); err == nil {
-			shown = abs
+	for i, dir := range v.values {
+		switch {
+		case strings.TrimSpace(dir) == "":
+			return v.problem(ownDataDir, "it is empty (allowed: a path or %s)", MemoryDataDir)
+		case dir == "memory" || strings.HasPrefix(dir, MemoryDataDir) && (dir != MemoryDataDir || len(v.values) > 1):
+			return v.problem(ownDataDir, "%q is no path (allowed: a path, or %s alone)", dir, MemoryDataDir)
+		case slices.Contains(v.values[:i], dir):
+			return v.problem(ownDataDir, "the directory %q is there twice", dir)
 		}
 	}
-	b.kafka["log.dirs"] = Setting{Name: "log.dirs", Value: shown, Origin: v.origin}
+	c.DataDirs = v.values
+	b.own[ownDataDir] = v
+	shown := slices.Clone(c.DataDirs)
+	if !c.InMemory() {
+		for i := range shown {
+			if abs, err := filepath.Abs(shown[i]); err == nil {
+				shown[i] = abs
+			}
+		}
+		if s, set := b.get("metadata.log.dir"); set {
+			c.MetadataDir = trim(s.Value)
+		}
+	}
+	b.kafka["log.dirs"] = Setting{Name: "log.dirs", Value: strings.Join(shown, ","), Origin: v.origin}
 	return nil
 }
 
@@ -248,13 +255,14 @@ func (b *builder) cluster() (string, error) {
 func (b *builder) static(c *Config) error {
 	for name := range b.kafka {
 		if k, ok := Lookup(Broker, name); !ok || (!k.Effect && !c.ownsProperty(name)) {
-			c.Meaningless = append(c.Meaningless, name)
+			c.Ignored = append(c.Ignored, name)
 			if !ok {
 				delete(b.kafka, name)
 			}
 		}
 	}
-	slices.Sort(c.Meaningless)
+	slices.Sort(c.Ignored)
+	c.Ignored = append(c.Ignored, b.unknown...)
 	origin := func(name, own string) Origin {
 		if s, set := b.kafka[name]; set && s.Origin.Kind >= b.own[own].origin.Kind {
 			return s.Origin
@@ -292,7 +300,7 @@ func (c *Config) ownsProperty(name string) bool { return name == "inter.broker.l
 // profileSettings are the properties that a profile has other defaults for.
 func profileSettings(p Profile) []Setting {
 	origin := Origin{FromProfile, string(p)}
-	if p == Production {
+	if p == ProfileProduction {
 		return []Setting{{Name: "auto.create.topics.enable", Value: "false", Origin: origin}}
 	}
 	return []Setting{{Name: "group.initial.rebalance.delay.ms", Value: "0", Origin: origin}}

@@ -194,9 +194,10 @@ func (b *builder) resolveAdvertised(listeners []Listener, index map[string]int, 
 			if !ok {
 				return problem("there is no listener %s (allowed: names of listeners)", e.name)
 			}
-			if listeners[i].Advertised, err = advertised(e); err != nil {
+			if err := advertisable(e); err != nil {
 				return problem("%v", err)
 			}
+			listeners[i].AdvertisedHost, listeners[i].AdvertisedPort = e.host, int32(e.port)
 		}
 		return nil
 	}
@@ -216,8 +217,7 @@ func (b *builder) resolveAdvertised(listeners []Listener, index map[string]int, 
 		if err != nil {
 			return problem(err)
 		}
-		told, err := advertised(e)
-		if err != nil {
+		if err := advertisable(e); err != nil {
 			return problem(err)
 		}
 		if _, ok := index[e.name]; named && !ok {
@@ -225,22 +225,22 @@ func (b *builder) resolveAdvertised(listeners []Listener, index map[string]int, 
 		}
 		for i := range listeners {
 			if !named || listeners[i].Name == e.name {
-				listeners[i].Advertised = told
+				listeners[i].AdvertisedHost, listeners[i].AdvertisedPort = e.host, int32(e.port)
 			}
 		}
 	}
 	return nil
 }
 
-// advertised checks that clients can connect to an address at all.
-func advertised(e endpoint) (HostPort, error) {
+// advertisable checks that clients can connect to an address at all.
+func advertisable(e endpoint) error {
 	if a, err := netip.ParseAddr(e.host); e.host == "" || (err == nil && a.IsUnspecified()) {
-		return HostPort{}, fmt.Errorf("clients can't connect to the host %q; name an address that they reach", e.host)
+		return fmt.Errorf("clients can't connect to the host %q; name an address that they reach", e.host)
 	}
 	if e.port == 0 {
-		return HostPort{}, fmt.Errorf("clients can't connect to port 0")
+		return fmt.Errorf("clients can't connect to port 0")
 	}
-	return HostPort{Host: e.host, Port: int32(e.port)}, nil
+	return nil
 }
 
 // upper gives a LIST property in upper case.
@@ -267,8 +267,8 @@ func endpointsOf(listeners []Listener) string {
 func advertisedOf(listeners []Listener) string {
 	var list []string
 	for _, l := range listeners {
-		if l.Advertised != (HostPort{}) {
-			list = append(list, l.Name+"://"+l.Advertised.String())
+		if l.AdvertisedHost != "" {
+			list = append(list, l.Name+"://"+l.Advertised())
 		}
 	}
 	return strings.Join(list, ",")

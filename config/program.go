@@ -11,10 +11,10 @@ import (
 type Profile string
 
 const (
-	// Dev is for development and tests: groups form at once, no more replicas are needed than there are brokers.
-	Dev Profile = "dev"
-	// Production has Kafka's defaults, syncs to disk, and makes no topics by itself.
-	Production Profile = "production"
+	// ProfileDev is for development and tests: groups form at once, no more replicas are needed than there are brokers.
+	ProfileDev Profile = "dev"
+	// ProfileProduction has Kafka's defaults, syncs to disk, and makes no topics by itself.
+	ProfileProduction Profile = "production"
 )
 
 // Durability says when the broker acknowledges.
@@ -35,8 +35,8 @@ const (
 	LogJSON LogFormat = "json"
 )
 
-// Memory is the DataDir that keeps everything in memory.
-const Memory = "memory:"
+// MemoryDataDir is the data directory that keeps everything in memory.
+const MemoryDataDir = "memory:"
 
 // DefaultListener is the name of the listener that --listen opens.
 const DefaultListener = "PLAINTEXT"
@@ -47,8 +47,10 @@ type Config struct {
 	NodeID  int32
 	// ClusterID is what a new data directory is given and an existing one must have; empty takes what comes.
 	ClusterID string
-	// DataDir is a path, or Memory.
-	DataDir string
+	// DataDirs are the directories of the logs, at least one; alone MemoryDataDir keeps everything in memory.
+	DataDirs []string
+	// MetadataDir is where the metadata log is; empty: in the first of DataDirs.
+	MetadataDir string
 	// Listeners are what clients connect to, at least one. Controllers' listeners aren't among them.
 	Listeners []Listener
 	// HTTP is the address of health, metrics and control as HOST:PORT; empty is off.
@@ -56,7 +58,7 @@ type Config struct {
 	Durability Durability
 	// Topics are made before the broker is ready, where they don't exist.
 	Topics []SeedTopic
-	// MemoryBudget bounds requests in memory, and records where DataDir is Memory, in bytes; 0 means that it could not be found out.
+	// MemoryBudget bounds requests in memory, and records with MemoryDataDir, in bytes; 0 means that it could not be found out.
 	MemoryBudget int64
 	LogLevel     slog.Level
 	LogFormat    LogFormat
@@ -66,10 +68,9 @@ type Config struct {
 	AdvertisedAtRunTime bool
 	// Static are Kafka's broker properties, among them those that the fields above were made of.
 	Static *Static
-	// Meaningless names the properties that were set and don't change anything here, sorted; the broker logs them in one line.
-	Meaningless []string
-	// Unknown names the environment variables that look like Kafka's but aren't, sorted; the broker logs them in one line.
-	Unknown []string
+	// Ignored names the properties that were set but change nothing here, and the environment variables that begin like Kafka's but
+	// aren't; the broker logs them in one line.
+	Ignored []string
 
 	own map[string]ownValue
 }
@@ -79,22 +80,17 @@ type Listener struct {
 	Name string
 	// Addresses are HOST:PORT. The host localhost means both loopback families, an empty one all interfaces; port 0 is any free one.
 	Addresses []string
-	// Advertised is what clients are told to connect to; the zero value means the address at which they came in.
-	Advertised HostPort
+	// AdvertisedHost and AdvertisedPort are what clients are told to connect to; an empty host means the address at which they came in.
+	AdvertisedHost string
+	AdvertisedPort int32
 }
 
-// HostPort is an address that clients are told.
-type HostPort struct {
-	Host string
-	Port int32
-}
-
-// String gives HOST:PORT, or auto.
-func (h HostPort) String() string {
-	if h == (HostPort{}) {
+// Advertised gives what clients are told as HOST:PORT, or auto.
+func (l Listener) Advertised() string {
+	if l.AdvertisedHost == "" {
 		return "auto"
 	}
-	return net.JoinHostPort(h.Host, strconv.Itoa(int(h.Port)))
+	return net.JoinHostPort(l.AdvertisedHost, strconv.Itoa(int(l.AdvertisedPort)))
 }
 
 // SeedTopic is a topic that is made at the start. Partitions is -1 where num.partitions decides.
@@ -104,7 +100,7 @@ type SeedTopic struct {
 }
 
 // InMemory says that nothing is kept on disk.
-func (c *Config) InMemory() bool { return c.DataDir == Memory }
+func (c *Config) InMemory() bool { return len(c.DataDirs) == 1 && c.DataDirs[0] == MemoryDataDir }
 
 // EffectiveSetting is a setting that holds, for people to read.
 type EffectiveSetting struct {
@@ -113,8 +109,8 @@ type EffectiveSetting struct {
 	Origin string `json:"origin"`
 	// Kafka says that it is one of Kafka's properties, not one of the program's own flags.
 	Kafka bool `json:"kafka"`
-	// Meaningless settings change nothing here.
-	Meaningless bool `json:"meaningless,omitempty"`
+	// Ignored settings change nothing here.
+	Ignored bool `json:"ignored,omitempty"`
 }
 
 // Effective lists what holds and where it comes from: the program's own settings, then the Kafka properties that were set, or with
@@ -140,7 +136,7 @@ func (c *Config) Effective(defaults bool) []EffectiveSetting {
 			value = "[hidden]"
 		}
 		list = append(list, EffectiveSetting{
-			Name: k.Name, Value: value, Origin: c.Static.Origin(k.Name).String(), Kafka: true, Meaningless: slices.Contains(c.Meaningless, k.Name),
+			Name: k.Name, Value: value, Origin: c.Static.Origin(k.Name).String(), Kafka: true, Ignored: slices.Contains(c.Ignored, k.Name),
 		})
 	}
 	return list

@@ -78,7 +78,7 @@ var brokerClusterKeys = []Key{
 		Doc: "Java classes of Kafka's own metrics reporters."},
 	{Scope: Broker, Name: "leader.imbalance.check.interval.seconds", Type: TypeLong, Default: "300", HasDefault: true, Valid: "[1,...]",
 		Doc: "How often it is looked whether leaderships have to go back."},
-	{Scope: Broker, Name: "metadata.log.dir", Type: TypeString,
+	{Scope: Broker, Name: "metadata.log.dir", Type: TypeString, Effect: true,
 		Doc: "Directory of the metadata log."},
 	{Scope: Broker, Name: "metadata.log.max.record.bytes.between.snapshots", Type: TypeLong, Default: "20971520", HasDefault: true, Valid: "[1,...]",
 		Doc: "After how many bytes of metadata a snapshot is made."},

@@ -41,7 +41,7 @@ var brokerLogKeys = []Key{
 	{Scope: Broker, Name: "log.dir.failure.timeout.ms", Type: TypeLong, Default: "30000", HasDefault: true, Valid: "[1,...]",
 		Doc: "How long a broker may be unable to report a failed log directory before it stops."},
 	{Scope: Broker, Name: "log.dirs", Type: TypeList, Effect: true,
-		Doc: "Data directories; kbroker uses one, --data-dir."},
+		Doc: "Data directories; --data-dir is its short form."},
 	{Scope: Broker, Name: "log.flush.interval.messages", Type: TypeLong, Default: "9223372036854775807", HasDefault: true, Valid: "[1,...]", UpdateMode: ClusterWide, Effect: true,
 		Doc: "After how many records a log is synced to disk, by default for topics."},
 	{Scope: Broker, Name: "log.flush.interval.ms", Type: TypeLong, UpdateMode: ClusterWide, Effect: true,
