@@ -80,7 +80,7 @@ func (l *Log) appendValid(now int64, leaderEpoch int32, origin Origin, cfg *LogC
 	if cfg.TimestampType == batch.LogAppendTime {
 		info.LogAppendTimeMillis = now
 	}
-	if err := l.prepare(cfg, now, h.MaxTimestamp, info.LastOffset, len(b)); err != nil {
+	if err := l.prepare(cfg, now, h.MaxTimestamp, first, info.LastOffset, len(b)); err != nil {
 		return AppendInfo{}, err
 	}
 	batch.SetBaseOffset(b, first)
@@ -97,7 +97,7 @@ func (l *Log) appendValid(now int64, leaderEpoch int32, origin Origin, cfg *LogC
 }
 
 // prepare does all that can fail before a batch is written: a roll where one is due, and room in the indexes' tails.
-func (l *Log) prepare(cfg *LogConfig, now, timestamp, lastOffset int64, size int) error {
+func (l *Log) prepare(cfg *LogConfig, now, timestamp, firstOffset, lastOffset int64, size int) error {
 	l.nowMillis = max(l.nowMillis, now)
 	v := l.view.Load()
 	s := v.active()
@@ -106,7 +106,11 @@ func (l *Log) prepare(cfg *LogConfig, now, timestamp, lastOffset int64, size int
 		return l.fail("reading the index of the active segment", err)
 	}
 	if l.rollDue(v, cfg, now, timestamp, lastOffset, size) {
-		return l.roll(now)
+		base := v.leo
+		if lastOffset-base > maxRelativeOffset {
+			base = firstOffset
+		}
+		return l.roll(now, base)
 	}
 	if len(x.offTail) >= maxIndexTail {
 		if err := s.flushIndexes(false); err != nil {
@@ -267,6 +271,10 @@ func (l *Log) AppendAsFollower(now int64, records []byte) (AppendInfo, error) {
 	if len(headers) == 0 {
 		return info, nil
 	}
+	if span := headers[len(headers)-1].LastOffset() - headers[0].BaseOffset; span > maxRelativeOffset {
+		return AppendInfo{}, &AppendError{Err: ErrCorruptMessage, LogStartOffset: -1,
+			Message: fmt.Sprintf("batches for %s span %d offsets", l.name, span)}
+	}
 	records = records[:len(records)-len(rest)]
 	first, last := headers[0].BaseOffset, headers[len(headers)-1].LastOffset()
 
@@ -280,7 +288,7 @@ func (l *Log) AppendAsFollower(now int64, records []byte) (AppendInfo, error) {
 		return AppendInfo{}, &AppendError{Err: ErrUnexpectedOffset, LogStartOffset: -1,
 			Message: fmt.Sprintf("Unexpected offset in append to %s: first offset %d is less than the next offset %d", l.name, first, v.leo)}
 	}
-	if err := l.prepare(cfg, now, newest, last, len(records)); err != nil {
+	if err := l.prepare(cfg, now, newest, first, last, len(records)); err != nil {
 		return AppendInfo{}, err
 	}
 	if err := l.write(records); err != nil {

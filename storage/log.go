@@ -58,7 +58,7 @@ type Log struct {
 }
 
 type doomedSegment struct {
-	segment   *segment
+	handle    *handle  // its files where they were open, as readers may still hold them
 	files     []string // as they are named now
 	dueMillis int64
 }
@@ -322,11 +322,12 @@ func (s *segment) readFirstMillis() {
 	}
 }
 
-// roll closes the active segment and begins a new one at the log's end. On an error nothing has changed. The append side's.
-func (l *Log) roll(now int64) error {
+// roll closes the active segment and begins a new one at base, which is the log's end but where that is too far from the next batch. On
+// an error nothing has changed. The append side's.
+func (l *Log) roll(now, base int64) error {
 	v := l.view.Load()
 	old := v.active()
-	if v.size == 0 && old.base == v.leo {
+	if v.size == 0 && old.base == base {
 		return nil
 	}
 	if _, err := l.indexOf(old); err != nil {
@@ -341,7 +342,7 @@ func (l *Log) roll(now int64) error {
 	if err := l.producers.save(l.fs, l.dir); err != nil {
 		return l.fail("writing a producer snapshot", err)
 	}
-	s, err := l.createSegment(v.leo, now)
+	s, err := l.createSegment(base, now)
 	if err != nil {
 		return l.fail("creating a segment", err)
 	}
@@ -542,9 +543,6 @@ func (l *Log) shut() {
 	l.shutDown.Store(true)
 	for _, s := range l.view.Load().segments {
 		s.release()
-	}
-	for _, d := range l.doomed {
-		d.segment.release()
 	}
 }
 

@@ -271,8 +271,9 @@ func (l *Log) recover(v *view, recoveryPoint int64) (from int64, err error) {
 		if last {
 			break
 		}
-		// What was compacted may have gaps between its segments, and only there is nobody to say where the log was durable.
-		gap := next != v.segments[i+1].base && (known || !l.cfg.Load().Compact)
+		// What was compacted may have gaps between its segments, which count only where somebody says where the log was durable; and
+		// a segment begins behind a gap that its predecessor's offsets can't reach over.
+		gap := next != v.segments[i+1].base && (known || !l.cfg.Load().Compact) && v.segments[i+1].base-s.base <= maxRelativeOffset
 		if !cut && !gap {
 			continue
 		}

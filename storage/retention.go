@@ -125,7 +125,7 @@ func (l *Log) deleteWhile(now, highWatermark int64, cfg *LogConfig, due func(v *
 		return 0, nil
 	}
 	if n == len(v.segments) {
-		if err := l.roll(now); err != nil {
+		if err := l.roll(now, v.leo); err != nil {
 			return 0, err
 		}
 		v = l.view.Load()
@@ -158,7 +158,7 @@ func (l *Log) deleteOldest(v *view, n int, dueMillis int64) error {
 // doom renames a segment's files and notes them for removal.
 func (l *Log) doom(s *segment, dueMillis int64) error {
 	s.gone.Store(true)
-	d := doomedSegment{segment: s, dueMillis: dueMillis}
+	d := doomedSegment{handle: s.handle.Load(), dueMillis: dueMillis}
 	for _, suffix := range []string{suffixLog, suffixIndex, suffixTimes, suffixTxns} {
 		err := l.fs.Rename(s.path(suffix), s.path(suffix)+suffixDeleted)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -178,7 +178,7 @@ func (l *Log) doom(s *segment, dueMillis int64) error {
 func (l *Log) removeDoomed(now int64) error {
 	kept := l.doomed[:0]
 	for _, d := range l.doomed {
-		if now < d.dueMillis || !d.segment.idle() {
+		if now < d.dueMillis || d.handle.open() {
 			kept = append(kept, d)
 			continue
 		}

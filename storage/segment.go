@@ -149,11 +149,8 @@ func (s *segment) release() {
 	}
 }
 
-// idle says that no reader holds the files.
-func (s *segment) idle() bool {
-	h := s.handle.Load()
-	return h == nil || h.refs.Load() <= 1
-}
+// open says that somebody holds the files.
+func (h *handle) open() bool { return h != nil && h.refs.Load() > 0 }
 
 // indexFile opens one of the index files for reading, once per handle. It stays open as long as the handle.
 func (s *segment) indexFile(h *handle, suffix string) (vfs.File, error) {
