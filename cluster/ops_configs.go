@@ -56,14 +56,14 @@ func (op AlterConfigs) Decide(img *Image, _ Env) (Decision, error) {
 	}
 	var d Decision
 	results := make([]*Refusal, len(op.Resources))
-	made := map[int8]int{}
+	counts := resourceCounts{img: img}
 	for i, r := range op.Resources {
 		if count[r.Resource] > 1 {
 			results[i] = refuse(kerr.InvalidRequest, "Each resource must appear at most once.")
 			continue
 		}
 		a := alteration{img: img, op: &op, resource: r.Resource, current: img.Configs(r.Resource)}
-		records, refusal := a.decide(r.Changes, made)
+		records, refusal := a.decide(r.Changes, &counts)
 		if refusal != nil {
 			results[i] = refusal
 			continue
@@ -85,8 +85,39 @@ type alteration struct {
 	current  map[string]string
 }
 
-// decide gives the records for the changes. made counts the resources of each type that come to be by this request.
-func (a *alteration) decide(changes []ConfigChange, made map[int8]int) ([]Record, *Refusal) {
+// resourceCounts counts the resources that are there because they have settings, with those that this request makes.
+type resourceCounts struct {
+	img    *Image
+	counts map[int8]int
+}
+
+// add counts one more of a type; it is refused where there would be too many.
+func (c *resourceCounts) add(resourceType int8) *Refusal {
+	limit := MaxConfiguredGroups
+	switch resourceType {
+	case ResourceGroup:
+	case ResourceClientMetrics:
+		limit = MaxClientMetricsSubscriptions
+	default:
+		return nil
+	}
+	n, counted := c.counts[resourceType]
+	if !counted {
+		n = len(c.img.ConfigResources(resourceType))
+		if c.counts == nil {
+			c.counts = map[int8]int{}
+		}
+		c.counts[resourceType] = n
+	}
+	if n >= limit {
+		return refuse(kerr.PolicyViolation, "There would be more than %d resources of this type that have settings.", limit)
+	}
+	c.counts[resourceType]++
+	return nil
+}
+
+// decide gives the records for the changes.
+func (a *alteration) decide(changes []ConfigChange, counts *resourceCounts) ([]Record, *Refusal) {
 	if r := a.checkShape(changes); r != nil {
 		return nil, r
 	}
@@ -104,10 +135,8 @@ func (a *alteration) decide(changes []ConfigChange, made map[int8]int) ([]Record
 		return nil, r
 	}
 	if len(a.current) == 0 && len(next) > 0 {
-		made[a.resource.Type]++
-		limit, limited := map[int8]int{ResourceGroup: MaxConfiguredGroups, ResourceClientMetrics: MaxClientMetricsSubscriptions}[a.resource.Type]
-		if limited && made[a.resource.Type] > limit-len(a.img.ConfigResources(a.resource.Type)) {
-			return nil, refuse(kerr.PolicyViolation, "There would be more than %d resources of this type that have settings.", limit)
+		if r := counts.add(a.resource.Type); r != nil {
+			return nil, r
 		}
 	}
 	var records []Record

@@ -14,6 +14,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
+// maxDescribedConfigs bounds the settings in one answer: a small request could ask for the same ones over and over.
+const maxDescribedConfigs = 400_000
+
 // DescribeConfigs (key 32) shows effective settings and where they come from, of topics, this broker, the cluster's defaults, groups,
 // client metrics subscriptions and this broker's loggers. No keys are all keys; unknown ones are left out.
 //
@@ -23,14 +26,19 @@ func (h *Handlers) describeConfigs(r *wire.Request) {
 	resp := req.ResponseKind().(*kmsg.DescribeConfigsResponse)
 	unknown := slices.ContainsFunc(req.Resources, func(res kmsg.DescribeConfigsRequestResource) bool { return !describable(int8(res.ResourceType)) })
 	d := configDescription{h: h, img: h.Metadata.Image(), synonyms: r.Version >= 1 && req.IncludeSynonyms, documentation: r.Version >= 3 && req.IncludeDocumentation}
+	described := 0
 	for _, res := range req.Resources {
 		row := kmsg.NewDescribeConfigsResponseResource()
 		row.ResourceType, row.ResourceName, row.ErrorMessage = res.ResourceType, res.ResourceName, text("")
 		var err error
-		if unknown {
+		switch {
+		case unknown:
 			err = &cluster.Refusal{Kafka: kerr.InvalidRequest, Message: "The request names a type of resource that doesn't exist."}
-		} else {
+		case described > maxDescribedConfigs:
+			err = &cluster.Refusal{Kafka: kerr.PolicyViolation, Message: "The answer would be too large; ask for fewer resources at a time."}
+		default:
 			row.Configs, err = d.resource(int8(res.ResourceType), res.ResourceName, res.ConfigNames)
+			described += len(row.Configs)
 		}
 		if err != nil {
 			code, message := h.failure(err)
