@@ -31,7 +31,7 @@ func timed() []Record {
 	}
 }
 
-func refused(t *testing.T, b []byte, r Rules, want error) *Error {
+func refused(t *testing.T, b []byte, r Rules, want error) Error {
 	t.Helper()
 	before := bytes.Clone(b)
 	_, err := Validate(b, r)
@@ -43,7 +43,7 @@ func refused(t *testing.T, b []byte, r Rules, want error) *Error {
 	if !bytes.Equal(b, before) {
 		t.Error("a refused batch was changed")
 	}
-	return e
+	return *e
 }
 
 func accepted(t *testing.T, b []byte, r Rules) Validated {
