@@ -1,0 +1,293 @@
+package handlers
+
+import (
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/kbroker/kbroker/cluster"
+	"github.com/kbroker/kbroker/storage"
+	"github.com/kbroker/kbroker/storage/batch"
+	"github.com/kbroker/kbroker/wire"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// Produce, v3 to v13 (v0 to v2 are advertised and refused: AV-03).
+//
+// Each partition carries one batch, which is appended at once, in the order of arrival; with acks -1 the answer waits for the high
+// watermark to pass all of them. acks 0 gets no answer; an error then ends the connection. v5 added the log start offset, v8 the
+// refused records and a message, v9 is flexible, v10 names the leader where it isn't here (KIP-951), v13 names topics by id.
+
+// adminClientID is the client that may write to internal topics (Kafka's AdminUtils).
+const adminClientID = "__admin_client"
+
+// zstdSince is the first version whose clients know zstd (KIP-110).
+const zstdSince = 7
+
+// produceRow is one partition of the answer.
+type produceRow struct {
+	partition int32
+	code      int16
+	info      storage.AppendInfo
+	records   []storage.RecordError
+	message   *string
+}
+
+// produceTopic is one topic of the answer.
+type produceTopic struct {
+	name string
+	id   cluster.TopicID
+	rows []produceRow
+}
+
+// failed makes an error row. Its offsets and times are -1 (PROD-16).
+func (row *produceRow) failed(code int16) {
+	row.code = code
+	row.info = storage.AppendInfo{FirstOffset: -1, LastOffset: -1, LogAppendTimeMillis: -1, LogStartOffset: -1}
+}
+
+// producing is a produce request on its way to its answer.
+type producing struct {
+	h       *Handlers
+	r       *wire.Request
+	topics  []produceTopic
+	pending []pendingAppend
+	errs    bool // some row has an error
+	plain   bool // no row has more than a code, offsets and times
+}
+
+// pendingAppend is an append that acks -1 waits for.
+type pendingAppend struct {
+	p          Partition
+	topic, row int
+	offset     int64
+}
+
+func (h *Handlers) produce(r *wire.Request) {
+	req := r.Body.(*kmsg.ProduceRequest)
+	p := producing{h: h, r: r, topics: make([]produceTopic, len(req.Topics)), plain: true}
+	img := h.Metadata.Image()
+	refusal := p.refusal(req)
+	for i := range req.Topics {
+		t := &req.Topics[i]
+		out := &p.topics[i]
+		out.name, out.id, out.rows = t.Topic, t.TopicID, make([]produceRow, len(t.Partitions))
+		name := t.Topic
+		if r.Version >= 13 {
+			name = ""
+			if topic := img.TopicByID(t.TopicID); topic != nil {
+				name = topic.Name
+			}
+		}
+		for j := range t.Partitions {
+			rp := &t.Partitions[j]
+			row := &out.rows[j]
+			row.partition = rp.Partition
+			switch {
+			case refusal != nil:
+				row.failed(refusal.Code)
+			case r.Version >= 13 && name == "":
+				row.failed(kerr.UnknownTopicID.Code)
+			default:
+				p.appendOne(req, name, rp, i, j)
+			}
+			p.errs = p.errs || row.code != 0
+		}
+	}
+	if req.Acks == 0 {
+		if p.errs {
+			r.Close(nil) // PROD-02: all that a client without answers can see
+		} else {
+			r.NoReply()
+		}
+		return
+	}
+	if p.wait(time.Duration(req.TimeoutMillis) * time.Millisecond) {
+		return
+	}
+	p.answer()
+}
+
+// refusal is why the whole request is refused, nil where it isn't (TXN-18).
+func (p *producing) refusal(req *kmsg.ProduceRequest) *kerr.Error {
+	for i := range req.Topics {
+		for j := range req.Topics[i].Partitions {
+			if h, err := batch.ParseHeader(req.Topics[i].Partitions[j].Records); err == nil && h.Magic == 2 && h.IsTransactional() && req.TransactionID == nil {
+				return kerr.TransactionalIDAuthorizationFailed
+			}
+		}
+	}
+	return nil
+}
+
+// appendOne appends one partition's batch.
+func (p *producing) appendOne(req *kmsg.ProduceRequest, topic string, rp *kmsg.ProduceRequestTopicPartition, i, j int) {
+	row := &p.topics[i].rows[j]
+	part, err := p.h.Partitions.Partition(topic, rp.Partition)
+	if err != nil {
+		p.fail(row, err)
+		return
+	}
+	header, err := checkBatch(rp.Records, p.r.Version)
+	switch {
+	case err != nil:
+		p.fail(row, err)
+		return
+	case req.Acks < -1 || req.Acks > 1:
+		p.fail(row, kerr.InvalidRequiredAcks) // PROD-01
+		return
+	case cluster.IsInternalTopic(topic) && p.r.ClientID != adminClientID:
+		p.fail(row, kerr.InvalidTopicException) // PROD-30
+		return
+	case header.IsTransactional():
+		// The partition would have to be verified with the transaction's coordinator, which isn't there: clients try again (TXN-17).
+		p.fail(row, kerr.NotEnoughReplicas)
+		return
+	}
+	info, err := part.Append(cluster.AppendRequest{
+		Records: rp.Records, Acks: req.Acks, Origin: storage.OriginClient, AllowZstd: p.r.Version >= zstdSince,
+	})
+	if err != nil {
+		p.fail(row, err)
+		return
+	}
+	row.info = info
+	if req.Acks == -1 {
+		p.pending = append(p.pending, pendingAppend{part, i, j, info.LastOffset})
+	}
+}
+
+// errNoBatch and errMoreBatches say that a partition doesn't carry exactly one batch (PROD-03).
+var (
+	errNoBatch     = &storage.AppendError{Err: storage.ErrInvalidRecord, LogStartOffset: -1}
+	errMoreBatches = &storage.AppendError{Err: storage.ErrInvalidRecord, LogStartOffset: -1}
+)
+
+// checkBatch looks whether the records are exactly one batch of a format that this version may carry. What is in it is the log's business.
+func checkBatch(records []byte, version int16) (batch.Header, error) {
+	const offsetOfMagic = 16
+	if len(records) <= offsetOfMagic {
+		return batch.Header{}, errNoBatch
+	}
+	switch magic := int8(records[offsetOfMagic]); {
+	case magic == 0 || magic == 1:
+		return batch.Header{}, errNoBatch
+	case magic != 2:
+		return batch.Header{}, storage.ErrCorruptMessage
+	}
+	h, err := batch.ParseHeader(records)
+	if err != nil {
+		return h, errNoBatch
+	}
+	switch size := h.Size(); {
+	case size < batch.HeaderSize:
+		return h, storage.ErrCorruptMessage
+	case size > len(records):
+		return h, errNoBatch
+	case h.Codec() == batch.Zstd && version < zstdSince:
+		return h, storage.ErrUnsupportedCodec // PROD-11
+	case size < len(records):
+		return h, errMoreBatches
+	}
+	return h, nil
+}
+
+func (p *producing) fail(row *produceRow, err error) {
+	row.failed(p.h.code(err))
+	var refused *storage.AppendError
+	if errors.As(err, &refused) {
+		row.info.LogStartOffset = refused.LogStartOffset
+		row.records = refused.RecordErrors
+		if refused.Message != "" && len(refused.RecordErrors) > 0 {
+			row.message = &refused.Message
+		}
+	}
+	p.plain = false
+}
+
+// wait has the answer given once every append is committed, or the time is over. It returns false where there is nothing to wait for.
+func (p *producing) wait(timeout time.Duration) bool {
+	open := 0
+	for _, a := range p.pending {
+		if _, highWatermark, _ := a.p.Offsets(); highWatermark <= a.offset {
+			p.pending[open] = a
+			open++
+		}
+	}
+	if open == 0 {
+		return false
+	}
+	parked := &parkedProduce{producing: *p, left: open}
+	parked.pending = p.pending[:open]
+	for i := range parked.topics { // the request's strings go back to wire with its frame
+		parked.topics[i].name = strings.Clone(parked.topics[i].name)
+	}
+	parked.park(timeout)
+	return true
+}
+
+// answer sends what is in the rows.
+func (p *producing) answer() {
+	for i := range p.topics {
+		for j := range p.topics[i].rows {
+			if code := p.topics[i].rows[j].code; code != 0 {
+				p.r.SetResult(code)
+			}
+		}
+	}
+	if p.plain {
+		p.r.ReplyBody(plainProduceBody(p.r.Version, p.topics))
+		return
+	}
+	resp := kmsg.NewPtrProduceResponse()
+	resp.Version = p.r.Version
+	img := p.h.Metadata.Image()
+	leaders := map[int32]bool{}
+	for _, t := range p.topics {
+		rt := kmsg.NewProduceResponseTopic()
+		rt.Topic, rt.TopicID = t.name, t.id
+		for _, row := range t.rows {
+			rp := kmsg.NewProduceResponseTopicPartition()
+			rp.Partition, rp.ErrorCode = row.partition, row.code
+			rp.BaseOffset, rp.LogAppendTime, rp.LogStartOffset = row.info.FirstOffset, row.info.LogAppendTimeMillis, row.info.LogStartOffset
+			rp.ErrorMessage = row.message
+			for _, e := range row.records {
+				re := kmsg.NewProduceResponseTopicPartitionErrorRecord()
+				re.RelativeOffset = e.BatchIndex
+				if e.Message != "" {
+					re.ErrorMessage = &e.Message
+				}
+				rp.ErrorRecords = append(rp.ErrorRecords, re)
+			}
+			if row.code == kerr.NotLeaderForPartition.Code { // PROD-27
+				if info := partitionOf(img, t.name, t.id, row.partition); info != nil {
+					rp.CurrentLeader.LeaderID, rp.CurrentLeader.LeaderEpoch = info.Leader, info.LeaderEpoch
+					leaders[info.Leader] = true
+				}
+			}
+			rt.Partitions = append(rt.Partitions, rp)
+		}
+		resp.Topics = append(resp.Topics, rt)
+	}
+	for id := range leaders {
+		if host, port, ok := p.h.endpoint(p.r, id); ok {
+			b := kmsg.NewProduceResponseBroker()
+			b.NodeID, b.Host, b.Port, b.Rack = id, host, port, img.Broker(id).Rack
+			resp.Brokers = append(resp.Brokers, b)
+		}
+	}
+	p.r.Reply(resp)
+}
+
+// partitionOf finds a partition by whichever of name and id is given.
+func partitionOf(img *cluster.Image, name string, id cluster.TopicID, partition int32) *cluster.PartitionInfo {
+	if name == "" {
+		t := img.TopicByID(id)
+		if t == nil {
+			return nil
+		}
+		name = t.Name
+	}
+	return img.Partition(name, partition)
+}
