@@ -229,4 +229,3 @@ func (n *Node) moveStrays(img *Image) {
 		n.log.Warn("a folder that the metadata don't know was set aside", "dir", stored.Dir)
 	}
 }
-

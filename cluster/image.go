@@ -77,8 +77,11 @@ type Image struct {
 	// NextProducerID is the first producer id of the next block (KIP-730).
 	NextProducerID int64
 
-	names atomic.Pointer[[]string] // sorted topic names, made when first asked for
+	names *topicNames // nil in the zero Image
 }
+
+// topicNames keeps the sorted names once they were asked for.
+type topicNames struct{ sorted atomic.Pointer[[]string] }
 
 // Topic finds a topic by name, nil where there is none.
 func (i *Image) Topic(name string) *TopicInfo {
@@ -94,15 +97,19 @@ func (i *Image) TopicByID(id TopicID) *TopicInfo {
 
 // TopicNames lists the topics, sorted. The slice must not be changed.
 func (i *Image) TopicNames() []string {
-	if p := i.names.Load(); p != nil {
-		return *p
+	if i.names != nil {
+		if p := i.names.sorted.Load(); p != nil {
+			return *p
+		}
 	}
 	names := make([]string, 0, i.topicsByName.n)
 	for name := range i.topicsByName.all() {
 		names = append(names, name)
 	}
 	slices.Sort(names)
-	i.names.Store(&names)
+	if i.names != nil {
+		i.names.sorted.Store(&names)
+	}
 	return names
 }
 

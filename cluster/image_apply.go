@@ -74,7 +74,7 @@ func (i *Image) Apply(index uint64, records []Record) (*Image, Delta, error) {
 	img := &Image{
 		Index: index, ClusterID: e.clusterID, NextProducerID: e.nextProducerID, partitions: e.partitions,
 		topicsByName: e.byName.m, topicsByID: e.byID.m, colliding: e.colliding.m, configs: e.configs.m,
-		brokers: i.brokers, features: i.features,
+		brokers: i.brokers, features: i.features, names: i.names,
 	}
 	if e.brokers != nil {
 		img.brokers = e.brokers
@@ -82,8 +82,8 @@ func (i *Image) Apply(index uint64, records []Record) (*Image, Delta, error) {
 	if e.features != nil {
 		img.features = e.features
 	}
-	if len(e.created) == 0 && len(e.deleted) == 0 {
-		img.names.Store(i.names.Load())
+	if img.names == nil || len(e.created) > 0 || len(e.deleted) > 0 {
+		img.names = &topicNames{}
 	}
 	return img, e.delta(img), nil
 }

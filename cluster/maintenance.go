@@ -11,17 +11,21 @@ import (
 // maxFlushMillis stands for never, as Kafka's default of flush.ms does.
 const maxFlushMillis = math.MaxInt64
 
-// deletionInterval is how often is looked for files whose file.delete.delay.ms is over.
-const deletionInterval = 15 * time.Second
+// Intervals that Kafka has as internal settings, with its defaults.
+const (
+	initialTaskDelay       = 30 * time.Second
+	producerExpiryInterval = 10 * time.Minute
+	// deletionInterval is how often is looked for files whose file.delete.delay.ms is over.
+	deletionInterval = 15 * time.Second
+)
 
 // maintain does for all logs what time brings: retention and rolling, checkpoints, forgetting of producers, flushing by
 // flush.ms. It is one goroutine, whatever the number of logs.
 func (n *Node) maintain(ctx context.Context) {
 	millis := func(name string) time.Duration { return saturatedMillis(n.cfg.Static.Long(name)) }
-	delay := millis("log.initial.task.delay.ms")
-	retain := newTask(delay, millis("log.retention.check.interval.ms"))
-	checkpoint := newTask(delay, min(millis("log.flush.offset.checkpoint.interval.ms"), millis("log.flush.start.offset.checkpoint.interval.ms")))
-	producers := newTask(millis("producer.id.expiration.check.interval.ms"), millis("producer.id.expiration.check.interval.ms"))
+	retain := newTask(initialTaskDelay, millis("log.retention.check.interval.ms"))
+	checkpoint := newTask(initialTaskDelay, min(millis("log.flush.offset.checkpoint.interval.ms"), millis("log.flush.start.offset.checkpoint.interval.ms")))
+	producers := newTask(producerExpiryInterval, producerExpiryInterval)
 	deleted := newTask(deletionInterval, deletionInterval)
 	flush := time.NewTimer(math.MaxInt64)
 	defer func() {
@@ -69,7 +73,9 @@ type task struct {
 	interval time.Duration
 }
 
-func newTask(first, interval time.Duration) task { return task{time.NewTimer(first), max(interval, time.Millisecond)} }
+func newTask(first, interval time.Duration) task {
+	return task{time.NewTimer(first), max(interval, time.Millisecond)}
+}
 
 func (t task) again() { t.timer.Reset(t.interval) }
 

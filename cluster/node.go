@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"path"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -280,16 +281,12 @@ func (l *loop) start(ctx context.Context) error {
 	if id := l.core.image.ClusterID; id != "" && n.cfg.ClusterID != "" && id != n.cfg.ClusterID {
 		return fmt.Errorf("%w: the metadata belong to cluster %s, this is to be cluster %s", storage.ErrForeignCluster, id, n.cfg.ClusterID)
 	}
-	minISR := "1"
-	if v, set := n.cfg.Static.Get("min.insync.replicas"); set {
-		minISR = v
-	}
 	clusterID := n.cfg.ClusterID
 	if clusterID == "" {
 		clusterID = n.cfg.Manager.ClusterID()
 	}
 	l.propose(&proposal{ctx: ctx, done: make(chan struct{}), op: startNode{
-		clusterID: clusterID, minInSyncReplicas: minISR, unclean: !n.cfg.Manager.CleanStart(),
+		clusterID: clusterID, minInSyncReplicas: strconv.Itoa(n.cfg.Static.Int("min.insync.replicas")), unclean: !n.cfg.Manager.CleanStart(),
 		broker: BrokerInfo{ID: n.cfg.NodeID, Rack: n.cfg.Rack, Endpoints: n.cfg.Endpoints},
 	}})
 	p := l.current
