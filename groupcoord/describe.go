@@ -11,7 +11,8 @@ import (
 // typeClassic is the group's type in ListGroups.
 const typeClassic = "classic"
 
-// Describe describes a group. Metadata and assignments are told only of a stable one (CGRP-43).
+// Describe describes a group. The chosen protocol and its metadata are told only of a stable one (CGRP-43); assignments are those of
+// the last generation that had some.
 func (s *Shard) Describe(id string, version int16) kmsg.DescribeGroupsResponseGroup {
 	d := kmsg.NewDescribeGroupsResponseGroup()
 	d.Group = id
@@ -36,9 +37,9 @@ func (s *Shard) Describe(id string, version int16) kmsg.DescribeGroupsResponseGr
 			if metadata := m.metadata(*g.protocol); metadata != nil {
 				w.ProtocolMetadata = metadata
 			}
-			if m.assignment != nil {
-				w.MemberAssignment = m.assignment
-			}
+		}
+		if m.assignment != nil {
+			w.MemberAssignment = m.assignment
 		}
 		d.Members = append(d.Members, w)
 	}

@@ -143,9 +143,7 @@ func (s *Shard) joinAgain(out *coord.Output, g *group, j *joining) {
 	}
 	m, invalid := g.validate(j.memberID, j.instanceID)
 	if invalid != nil {
-		resp := joinResponse(j.memberID)
-		resp.Protocol, resp.ErrorCode = nil, invalid.Code
-		j.park.reply(out, resp)
+		j.park.fail(out, j.memberID, invalid)
 		return
 	}
 	switch g.state {
@@ -288,9 +286,7 @@ func (s *Shard) replaceStatic(out *coord.Output, g *group, old *member, id strin
 // takeOver puts m in the place of old.
 func (s *Shard) takeOver(out *coord.Output, g *group, old, m *member, leader string) {
 	if join := g.unpark(old); join != nil {
-		resp := joinResponse(old.id)
-		resp.Protocol, resp.ErrorCode = nil, kerr.FencedInstanceID.Code
-		join.reply(out, resp)
+		join.fail(out, old.id, kerr.FencedInstanceID)
 	}
 	if old.sync != nil {
 		old.sync.fail(out, kerr.FencedInstanceID.Code)

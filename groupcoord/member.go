@@ -83,11 +83,16 @@ type parkedJoin struct {
 
 func (p *parkedJoin) reply(out *coord.Output, resp *kmsg.JoinGroupResponse) {
 	p.answered = true
-	resp.Version = p.version
-	if p.version < 7 && resp.Protocol == nil {
-		resp.Protocol = new("") // null only from version 7 on
+	out.Reply(func() { p.done(forVersion(resp, p.version)) })
+}
+
+// forVersion makes a response fit for a version: the protocol may be null only from version 7 on.
+func forVersion(resp *kmsg.JoinGroupResponse, version int16) *kmsg.JoinGroupResponse {
+	resp.Version = version
+	if version < 7 && resp.Protocol == nil {
+		resp.Protocol = new("")
 	}
-	out.Reply(func() { p.done(resp) })
+	return resp
 }
 
 // fail answers with an error. memberID is what the response is to name.
@@ -101,7 +106,6 @@ func (p *parkedJoin) fail(out *coord.Output, memberID string, code *kerr.Error) 
 func joinResponse(memberID string) *kmsg.JoinGroupResponse {
 	resp := kmsg.NewPtrJoinGroupResponse()
 	resp.Generation = -1
-	resp.Protocol = new("")
 	resp.MemberID = memberID
 	resp.Members = []kmsg.JoinGroupResponseMember{}
 	return resp

@@ -61,28 +61,26 @@ func (s *Service) PartitionFor(group string) int32 {
 	if _, has, ok := s.topics.TopicByName(OffsetsTopic); ok && has > 0 {
 		n = has
 	}
-	return partitionFor(group, n)
+	return coord.PartitionFor(group, n)
 }
 
 // JoinGroup answers when the group's next generation begins.
 func (s *Service) JoinGroup(c Caller, r *kmsg.JoinGroupRequest, done func(*kmsg.JoinGroupResponse)) {
-	fail := func(code int16) {
-		resp := joinResponse(r.MemberID)
-		resp.Version, resp.ErrorCode = r.Version, code
-		done(resp)
+	fail := func(memberID string, code int16) {
+		resp := joinResponse(memberID)
+		resp.ErrorCode = code
+		done(forVersion(resp, r.Version))
 	}
 	switch {
 	case r.Group == "":
-		fail(kerr.InvalidGroupID.Code) // CGRP-06
+		fail(r.MemberID, kerr.InvalidGroupID.Code) // CGRP-06
 		return
 	case r.SessionTimeoutMillis < s.cfg.MinSessionTimeoutMillis, r.SessionTimeoutMillis > s.cfg.MaxSessionTimeoutMillis:
-		fail(kerr.InvalidSessionTimeout.Code) // CGRP-05
+		fail(r.MemberID, kerr.InvalidSessionTimeout.Code) // CGRP-05
 		return
 	}
 	if err := s.runtime.Do(s.PartitionFor(r.Group), func(m *Shard, out *coord.Output) { m.Join(out, c, r, done) }); err != nil {
-		resp := joinResponse("")
-		resp.Version, resp.ErrorCode = r.Version, responseCode(err)
-		done(resp)
+		fail("", responseCode(err))
 	}
 }
 

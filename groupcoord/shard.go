@@ -221,4 +221,6 @@ func errorCode(e *kerr.Error) int16 {
 }
 
 // reply has a response delivered that waits for nothing.
-func reply[T kmsg.Response](out *coord.Output, done func(T), resp T) { out.Reply(func() { done(resp) }) }
+func reply[T kmsg.Response](out *coord.Output, done func(T), resp T) {
+	out.Reply(func() { done(resp) })
+}
