@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -8,6 +9,7 @@ import (
 	"math"
 	"os"
 	"path"
+	"slices"
 	"sort"
 	"sync"
 	"sync/atomic"
@@ -339,7 +341,7 @@ func (l *Log) roll(now, base int64) error {
 	if err := old.flushTxns(); err != nil {
 		return l.fail("closing a segment", err)
 	}
-	if err := l.producers.save(l.fs, l.dir); err != nil {
+	if err := l.saveSnapshot(); err != nil {
 		return l.fail("writing a producer snapshot", err)
 	}
 	s, err := l.createSegment(base, now)
@@ -492,10 +494,19 @@ func (l *Log) Snapshot() error {
 	if l.durable.Load() < l.view.Load().leo {
 		return nil
 	}
-	if err := l.producers.save(l.fs, l.dir); err != nil {
+	if err := l.saveSnapshot(); err != nil {
 		return l.fail("writing a producer snapshot", err)
 	}
 	return nil
+}
+
+// saveSnapshot writes a snapshot of the producers at the log's end. The append side's.
+func (l *Log) saveSnapshot() error {
+	segments := l.view.Load().segments
+	return l.producers.save(l.fs, l.dir, func(offset int64) bool {
+		_, ok := slices.BinarySearchFunc(segments, offset, func(s *segment, offset int64) int { return cmp.Compare(s.base, offset) })
+		return ok
+	})
 }
 
 // Close makes all durable, writes what a clean start reads, and closes the files once their readers are done. Closing again
@@ -524,7 +535,7 @@ func (l *Log) closeClean(now int64) error {
 		v := l.view.Load()
 		active := v.active()
 		if err = active.flushIndexes(v.size > 0); err == nil {
-			err = l.producers.save(l.fs, l.dir)
+			err = l.saveSnapshot()
 		}
 		if err != nil {
 			err = l.fail("closing", err)

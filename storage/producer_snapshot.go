@@ -17,8 +17,8 @@ const (
 	snapshotEntrySize  = 8 + 2 + 4 + 8 + 4 + 8 + 4 + 8
 	// maxSnapshotFile bounds a snapshot file.
 	maxSnapshotFile = 1 << 30
-	// keptSnapshots is how many snapshots stay; older ones have no use but after a truncation, which can also read the log.
-	keptSnapshots = 3
+	// keptSnapshots is how many snapshots stay that aren't at a segment's beginning.
+	keptSnapshots = 2
 )
 
 var errBadSnapshot = errors.New("malformed producer snapshot")
@@ -125,8 +125,9 @@ func (s *producerState) decode(b []byte, end, now int64) error {
 	return nil
 }
 
-// save writes a snapshot at the end of what was applied, unless there is one, and removes all but the newest ones.
-func (s *producerState) save(fsys vfs.FS, dir string) error {
+// save writes a snapshot at the end of what was applied, unless there is one. Of the others those stay that are at the beginning of a segment
+// (isBase), from where a truncation or a recovery goes on, and the newest two.
+func (s *producerState) save(fsys vfs.FS, dir string, isBase func(offset int64) bool) error {
 	if s.end == 0 && len(s.producers) == 0 || slices.Contains(s.snapshots, s.end) {
 		return nil
 	}
@@ -135,7 +136,28 @@ func (s *producerState) save(fsys vfs.FS, dir string) error {
 	}
 	s.snapshots = append(s.snapshots, s.end)
 	slices.Sort(s.snapshots)
-	for len(s.snapshots) > keptSnapshots {
+	for i := len(s.snapshots) - 1 - keptSnapshots; i >= 0; i-- {
+		if offset := s.snapshots[i]; !isBase(offset) {
+			if err := fsys.Remove(dir + "/" + offsetFile(offset, suffixSnapshot)); err != nil {
+				return err
+			}
+			s.snapshots = slices.Delete(s.snapshots, i, i+1)
+		}
+	}
+	return nil
+}
+
+// syncSnapshot makes the snapshot at offset durable, if there is one; the folder is the caller's to sync.
+func (s *producerState) syncSnapshot(fsys vfs.FS, dir string, offset int64) error {
+	if !slices.Contains(s.snapshots, offset) {
+		return nil
+	}
+	return syncFile(fsys, dir+"/"+offsetFile(offset, suffixSnapshot))
+}
+
+// dropSnapshotsBelow removes the snapshots of offsets before start.
+func (s *producerState) dropSnapshotsBelow(fsys vfs.FS, dir string, start int64) error {
+	for len(s.snapshots) > 0 && s.snapshots[0] < start {
 		if err := fsys.Remove(dir + "/" + offsetFile(s.snapshots[0], suffixSnapshot)); err != nil {
 			return err
 		}
@@ -145,15 +167,14 @@ func (s *producerState) save(fsys vfs.FS, dir string) error {
 }
 
 // dropSnapshotsAbove removes the snapshots of offsets beyond end.
-func (s *producerState) dropSnapshotsAbove(fsys vfs.FS, dir string, end int64) (dropped bool, err error) {
+func (s *producerState) dropSnapshotsAbove(fsys vfs.FS, dir string, end int64) error {
 	for n := len(s.snapshots); n > 0 && s.snapshots[n-1] > end; n-- {
 		if err := fsys.Remove(dir + "/" + offsetFile(s.snapshots[n-1], suffixSnapshot)); err != nil {
-			return dropped, err
+			return err
 		}
 		s.snapshots = s.snapshots[:n-1]
-		dropped = true
 	}
-	return dropped, nil
+	return nil
 }
 
 // load takes the newest usable snapshot at or below end; without one the state is empty at offset start. Unusable ones are

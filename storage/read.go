@@ -14,7 +14,8 @@ func noRelease() {}
 // Read gives whole batches from the one that holds offset, or the first one after it, up to upTo (exclusive), of one segment
 // and of at most maxBytes; with atLeastOne the first batch even if it is larger. They are the stored bytes, not copied, and stay
 // valid until Release. An empty read has no chunks. ErrOffsetOutOfRange: offset is below the log start or beyond the log's end
-// (FETCH-01, 03 to 06, 13, 33). It takes no lock, and works on a log that has stopped.
+// (FETCH-01, 03 to 06, 13, 33). Reading on at Next misses nothing; where upTo lies within a batch, which isn't given then, Next is upTo and
+// that batch comes whole. It takes no lock, and works on a log that has stopped.
 func (l *Log) Read(offset, upTo, maxBytes int64, atLeastOne bool) (Records, error) {
 	for {
 		v := l.view.Load()

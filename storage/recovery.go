@@ -185,7 +185,7 @@ func (l *Log) begin(f folder, o *OpenOptions) error {
 	if err != nil {
 		return err
 	}
-	if _, err := l.producers.dropSnapshotsAbove(l.fs, l.dir, -1); err != nil {
+	if err := l.producers.dropSnapshotsAbove(l.fs, l.dir, -1); err != nil {
 		return err
 	}
 	l.producers.reset(base)
@@ -289,7 +289,8 @@ func (l *Log) recover(v *view, recoveryPoint int64) (from int64, err error) {
 			return 0, err
 		}
 	}
-	l.dirUnsynced = true
+	// Nobody knows what an earlier life synced.
+	l.dirUnsynced, l.parentUnsynced = true, true
 	return from, nil
 }
 
@@ -478,14 +479,15 @@ func (l *Log) walkSegment(v *view, i int, from int64, fn func(w *walker) error) 
 }
 
 // loadProducers takes the newest snapshot that may be believed and applies what the log has behind it. After a crash a
-// snapshot from behind the recovery point isn't believed, and the transaction indexes are made anew from there on.
+// snapshot from behind the recovery point isn't believed, but for the one at the log's first segment, which was made durable before what
+// lay before it was deleted; and the transaction indexes are made anew from there on.
 func (l *Log) loadProducers(clean bool, recoveryPoint, now int64) error {
 	v := l.view.Load()
 	trusted := v.leo
 	if !clean {
-		trusted = min(max(recoveryPoint, 0), v.leo)
+		trusted = min(max(recoveryPoint, v.segments[0].base), v.leo)
 	}
-	if _, err := l.producers.dropSnapshotsAbove(l.fs, l.dir, trusted); err != nil {
+	if err := l.producers.dropSnapshotsAbove(l.fs, l.dir, trusted); err != nil {
 		return err
 	}
 	l.producers.load(l.fs, l.dir, v.segments[0].base, v.leo, now, func(offset int64, err error) {

@@ -142,6 +142,10 @@ func (l *Log) deleteOldest(v *view, n int, dueMillis int64) error {
 	for _, s := range gone {
 		closed -= s.size.Load()
 	}
+	// Of the producers that only these segments have, the snapshot at the next one's beginning is all that will be left.
+	if err := l.producers.syncSnapshot(l.fs, l.dir, kept[0].base); err != nil {
+		return l.fail("deleting a segment", err)
+	}
 	start := max(v.start, kept[0].base)
 	l.view.Store(&view{segments: kept, start: start, leo: v.leo, size: v.size, closed: closed})
 	l.epochs.truncateStart(start)
@@ -152,6 +156,9 @@ func (l *Log) deleteOldest(v *view, n int, dueMillis int64) error {
 		}
 	}
 	l.dirUnsynced = true
+	if err := l.producers.dropSnapshotsBelow(l.fs, l.dir, kept[0].base); err != nil {
+		return l.fail("deleting a segment", err)
+	}
 	return nil
 }
 

@@ -18,6 +18,10 @@ func (l *Log) TruncateTo(offset int64) error {
 	if offset >= v.leo {
 		return nil
 	}
+	offset, err := l.batchBase(v, offset)
+	if err != nil {
+		return l.fail("truncating", err)
+	}
 	if offset <= v.segments[0].base {
 		return l.restartLogged(max(offset, 0))
 	}
@@ -28,6 +32,30 @@ func (l *Log) TruncateTo(offset int64) error {
 		return l.fail("truncating", err)
 	}
 	return nil
+}
+
+// batchBase is the base offset of the batch that holds offset, or offset where none does.
+func (l *Log) batchBase(v *view, offset int64) (int64, error) {
+	i := v.floor(offset)
+	s, size := v.segments[i], v.sizeOf(i)
+	if size == 0 {
+		return offset, nil
+	}
+	h, err := s.acquire()
+	if err != nil {
+		return 0, err
+	}
+	defer h.unref()
+	pos, err := s.position(h, size, offset)
+	if err != nil {
+		return 0, err
+	}
+	w := newWalker(h.log, pos, size)
+	defer w.close()
+	if w.next() {
+		return min(offset, w.header.BaseOffset), nil
+	}
+	return offset, w.err
 }
 
 // lowerDurable moves the recovery point down, durably, before what lies behind it is replaced: a crash must not find other records there
@@ -43,7 +71,7 @@ func (l *Log) lowerDurable(offset int64) error {
 	return l.saveRecoveryPoint(offset)
 }
 
-// syncRemovals makes the removal of segments durable: they must not come back behind what is appended from now on.
+// syncRemovals makes the removal of segments and snapshots durable: they must not come back behind what is appended from now on.
 func (l *Log) syncRemovals() error {
 	if err := l.fs.SyncDir(parentOf(l.dir)); err != nil {
 		return err
@@ -60,6 +88,9 @@ func (l *Log) truncate(v *view, offset int64) error {
 		if err := l.removeFiles(s); err != nil {
 			return err
 		}
+	}
+	if err := l.producers.dropSnapshotsAbove(l.fs, l.dir, offset); err != nil {
+		return err
 	}
 	if err := l.syncRemovals(); err != nil {
 		return err
@@ -133,9 +164,6 @@ func (l *Log) truncateProducers(v *view, now int64) error {
 			return err
 		}
 	}
-	if _, err := l.producers.dropSnapshotsAbove(l.fs, l.dir, v.leo); err != nil {
-		return err
-	}
 	l.producers.load(l.fs, l.dir, v.segments[0].base, v.leo, now, func(offset int64, err error) {
 		l.logger.Warn("a producer snapshot can't be used", "partition", l.name, "offset", offset, "cause", err)
 	})
@@ -175,14 +203,14 @@ func (l *Log) restart(offset, now int64) error {
 			return err
 		}
 	}
+	if err := l.producers.dropSnapshotsAbove(l.fs, l.dir, -1); err != nil {
+		return err
+	}
 	if err := l.syncRemovals(); err != nil {
 		return err
 	}
 	s, err := l.createSegment(offset, now)
 	if err != nil {
-		return err
-	}
-	if _, err := l.producers.dropSnapshotsAbove(l.fs, l.dir, -1); err != nil {
 		return err
 	}
 	l.view.Store(&view{segments: []*segment{s}, start: offset, leo: offset})
