@@ -25,6 +25,9 @@ type startNode struct {
 	unclean           bool
 }
 
+// lasting: an epoch that a log may have seen must not be given again, even if power is cut in os mode.
+func (s startNode) lasting() bool { return s.unclean }
+
 func (s startNode) Decide(img *Image, env Env) (Decision, error) {
 	var records []Record
 	if img.ClusterID == "" {

@@ -139,8 +139,8 @@ func (m *metadataLog) writeQuorumState(term, vote uint64) error {
 	return writeFileAtomically(m.fs, path.Join(m.dir, quorumStateFile), contents, m.sync)
 }
 
-// write makes the core's work durable.
-func (m *metadataLog) write(w controllerWork) error {
+// write stores the core's work; lasting has it fsynced whatever the durability. It may be repeated after an error.
+func (m *metadataLog) write(w controllerWork, lasting bool) error {
 	if w.snapshot != nil {
 		if err := m.replaceBy(w.snapshot); err != nil {
 			return err
@@ -164,7 +164,7 @@ func (m *metadataLog) write(w controllerWork) error {
 			return err
 		}
 	}
-	if m.sync && w.sync {
+	if m.sync && w.sync || lasting {
 		return m.log.Sync()
 	}
 	return nil

@@ -275,7 +275,7 @@ func (l *loop) start(ctx context.Context) error {
 	if err := l.core.campaign(); err != nil {
 		return fmt.Errorf("raft: %w", err)
 	}
-	if err := l.drive(); err != nil {
+	if err := l.drive(ctx); err != nil {
 		return err
 	}
 	if id := l.core.image.ClusterID; id != "" && n.cfg.ClusterID != "" && id != n.cfg.ClusterID {
@@ -290,7 +290,7 @@ func (l *loop) start(ctx context.Context) error {
 		broker: BrokerInfo{ID: n.cfg.NodeID, Rack: n.cfg.Rack, Endpoints: n.cfg.Endpoints},
 	}})
 	p := l.current
-	if err := l.drive(); err != nil {
+	if err := l.drive(ctx); err != nil {
 		return err
 	}
 	if p == nil || l.current != nil {
@@ -325,7 +325,7 @@ func (l *loop) run(ctx context.Context) error {
 				return err
 			}
 		}
-		if err := l.drive(); err != nil {
+		if err := l.drive(ctx); err != nil {
 			return err
 		}
 		if l.core.snapshotDue() && !l.snapshotting {
@@ -353,11 +353,44 @@ func (l *loop) propose(p *proposal) {
 	l.current, l.result = p, d.Result
 }
 
+// lastingOperation is an operation whose records are fsynced before it is answered, whatever the durability.
+type lastingOperation interface {
+	Operation
+	lasting() bool
+}
+
+// storageRetry is how long the loop waits before it tries again to store what found no room in memory.
+const storageRetry = 100 * time.Millisecond
+
+// store has the core's work stored. While the memory budget is spent it waits: the core can't take the work back.
+func (l *loop) store(ctx context.Context, w controllerWork) error {
+	lasting := false
+	if l.current != nil {
+		if op, ok := l.current.op.(lastingOperation); ok {
+			lasting = op.lasting()
+		}
+	}
+	for warned := false; ; warned = true {
+		err := l.storage.write(w, lasting)
+		if !errors.Is(err, storage.ErrMemoryBudget) && !errors.Is(err, vfs.ErrBudget) {
+			return err
+		}
+		if !warned {
+			l.n.log.Warn("metadata can't be stored until memory is free", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(storageRetry):
+		}
+	}
+}
+
 // drive does what the core has to do. An error is the end: the core's state is ahead of what is stored.
-func (l *loop) drive() error {
+func (l *loop) drive(ctx context.Context) error {
 	for l.core.hasWork() {
 		w := l.core.work()
-		if err := l.storage.write(w); err != nil {
+		if err := l.store(ctx, w); err != nil {
 			return fmt.Errorf("metadata log: %w", err)
 		}
 		applied, lost, err := l.core.written(w)

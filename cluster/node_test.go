@@ -521,6 +521,71 @@ func TestProducerIDs_IDEM_02_are_never_given_out_again(t *testing.T) {
 	})
 }
 
+// os mode promises nothing about a power cut, but these must not be given twice all the same.
+func TestPowerCutInOSMode(t *testing.T) {
+	for seed := range uint64(5) {
+		fs := vfs.NewMem(vfs.MemOptions{TrackSync: true})
+		n := runNode(t, fs)
+		ids := map[int64]bool{}
+		epoch := int32(-1)
+		for range 3 {
+			for range 3 {
+				id, err := n.NextProducerID(t.Context())
+				if err != nil || ids[id] {
+					t.Fatalf("IDEM_02 seed %d: %d again, %v", seed, id, err)
+				}
+				ids[id] = true
+			}
+			if n.Image().Topic("a") == nil {
+				n.create("a", 1)
+			}
+			if got := n.partition("a", 0).LeaderEpoch(); got <= epoch {
+				t.Fatalf("META_10 seed %d: leader epoch %d after %d", seed, got, epoch)
+			} else {
+				epoch = got
+			}
+			mustAppend(t, n.partition("a", 0), "x")
+			if _, err := n.NextProducerID(t.Context()); err != nil { // the block is durable, and so is the topic before it
+				t.Fatal(err)
+			}
+			n.producerIDs.left = 0
+			if _, err := n.NextProducerID(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			left := fs.Crash(vfs.CrashOptions{Unsynced: vfs.KeepSubset, Tear: true, Seed: seed})
+			n.stopped = true
+			n.cancel()
+			<-n.done
+			n.manager.Close()
+			fs = left
+			n = runNode(t, fs)
+		}
+		n.stop()
+	}
+}
+
+func TestMemoryBudget(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		fs := newMem()
+		n := runNode(t, fs)
+		fs.SetFault(vfs.FailWhere(func(op vfs.Op) bool { return op.Kind == vfs.OpWrite && strings.Contains(op.Name, MetadataTopic) }, vfs.ErrBudget))
+		done := make(chan struct{})
+		go func() {
+			n.create("a", 1)
+			close(done)
+		}()
+		synctest.Wait()
+		time.Sleep(time.Second)
+		if n.Image().Topic("a") != nil {
+			t.Fatal("made without being stored")
+		}
+		fs.SetFault(nil)
+		<-done
+		mustAppend(t, n.partition("a", 0), "x")
+		n.stop()
+	})
+}
+
 func TestStrays(t *testing.T) {
 	fs := newMem()
 	n := runNode(t, fs)

@@ -372,9 +372,9 @@ func (p *Partition) AwaitCommitted(offset int64, done func(error)) (already bool
 		return true, func() {}
 	}
 	w := &commitWaiter{offset: offset, done: done}
+	l, err := p.log()
 	p.mu.Lock()
-	var err error
-	if l := p.opened.Load(); l != nil {
+	if err == nil {
 		err = l.Err()
 	}
 	if s := p.state.Load(); s.err != nil {

@@ -15,6 +15,9 @@ var errNoProducerIDs = errors.New("all producer ids are given out")
 // allocateProducerIDs takes the next block of producer ids. Its result is the block's first id.
 type allocateProducerIDs struct{}
 
+// lasting: an id that was given out must not be given again, even if power is cut in os mode.
+func (allocateProducerIDs) lasting() bool { return true }
+
 func (allocateProducerIDs) Decide(img *Image, _ Env) (Decision, error) {
 	first := img.NextProducerID
 	if first > math.MaxInt64-producerIDBlock {
