@@ -3,6 +3,7 @@ package handlers
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -113,13 +114,7 @@ func (d *configDescription) topic(name string, want wanted) ([]configRow, error)
 		return nil, kerr.UnknownTopicOrPartition
 	}
 	layers := d.h.layers(d.img, name)
-	var rows []configRow
-	for _, k := range config.Keys(config.Topic) {
-		if want.has(k.Name) {
-			rows = append(rows, d.row(k, layers.Resolve(k)))
-		}
-	}
-	return rows, nil
+	return d.rows(layers, config.Topic, layers.Topic, want), nil
 }
 
 func (d *configDescription) group(name string, want wanted) ([]configRow, error) {
@@ -128,30 +123,50 @@ func (d *configDescription) group(name string, want wanted) ([]configRow, error)
 	}
 	layers := d.h.layers(d.img, "")
 	layers.Group = d.img.Configs(cluster.ConfigResource{Type: cluster.ResourceGroup, Name: name})
-	var rows []configRow
-	for _, k := range config.Keys(config.Group) {
-		if !want.has(k.Name) {
-			continue
-		}
-		entry := layers.Resolve(k)
-		if len(k.Synonyms) == 0 && k.HasDefault { // no broker setting is behind it: its default is its own
-			value := k.Default
-			entry.Synonyms = append(slices.Clip(entry.Synonyms), config.Synonym{Name: k.Name, Value: &value, Source: config.SourceDefault})
-		}
-		rows = append(rows, d.row(k, entry))
+	return d.rows(layers, config.Group, layers.Group, want), nil
+}
+
+func (d *configDescription) clientMetrics(name string, want wanted) ([]configRow, error) {
+	if name == "" {
+		return nil, invalidRequest("Client metrics subscription name must not be empty")
 	}
-	return rows, nil
+	layers := d.h.layers(d.img, "")
+	layers.Metrics = d.img.Configs(cluster.ConfigResource{Type: cluster.ResourceClientMetrics, Name: name})
+	plain := *d
+	plain.synonyms = false // Kafka has none for these
+	return plain.rows(layers, config.ClientMetrics, layers.Metrics, want), nil
+}
+
+// rows describes the settings of a scope by name: those that are always shown, and hidden ones that are set.
+func (d *configDescription) rows(layers config.Layers, scope config.Scope, set map[string]string, want wanted) []configRow {
+	keys := config.Keys(scope)
+	shown := len(keys)
+	for name := range set {
+		if k, known := config.Lookup(scope, name); known && k.Hidden {
+			keys = append(keys, k)
+		}
+	}
+	if len(keys) > shown {
+		slices.SortFunc(keys, func(a, b *config.Key) int { return strings.Compare(a.Name, b.Name) })
+	}
+	var rows []configRow
+	for _, k := range keys {
+		if want.has(k.Name) {
+			rows = append(rows, d.row(k, layers.Resolve(k)))
+		}
+	}
+	return rows
 }
 
 // broker describes this broker, or the cluster's defaults where the name is empty.
 func (d *configDescription) broker(name string, want wanted) ([]configRow, error) {
 	layers := d.h.layers(d.img, "")
 	if name == "" {
-		layers.Broker = nil
 		var rows []configRow
 		for _, name := range layers.ClusterNames() {
-			if want.has(name) {
-				rows = append(rows, d.brokerRow(layers, name, func(s config.Synonym) bool { return s.Source == config.SourceDynamicDefaultBroker }))
+			k := brokerKey(name)
+			if entry, set := layers.ResolveCluster(k); set && want.has(name) {
+				rows = append(rows, d.brokerRow(k, entry))
 			}
 		}
 		return rows, nil
@@ -165,43 +180,35 @@ func (d *configDescription) broker(name string, want wanted) ([]configRow, error
 	}
 	var names []string
 	for _, k := range config.Keys(config.Broker) {
-		_, onBroker := layers.Broker[k.Name]
-		_, onCluster := layers.Cluster[k.Name]
-		if !k.DynamicOnly || onBroker || onCluster {
-			names = append(names, k.Name)
-		}
+		names = append(names, k.Name)
 	}
-	for _, set := range []map[string]string{layers.Broker, layers.Cluster} {
-		for name := range set {
-			if _, known := config.Lookup(config.Broker, name); !known {
-				names = append(names, name)
-			}
-		}
+	names = slices.AppendSeq(names, maps.Keys(layers.Broker))
+	names = slices.AppendSeq(names, maps.Keys(layers.Cluster))
+	for _, s := range d.h.Static.Settings() { // hidden ones too
+		names = append(names, s.Name)
 	}
 	slices.Sort(names)
 	var rows []configRow
 	for _, name := range slices.Compact(names) {
 		if want.has(name) {
-			rows = append(rows, d.brokerRow(layers, name, func(config.Synonym) bool { return true }))
+			k := brokerKey(name)
+			rows = append(rows, d.brokerRow(k, layers.Resolve(k)))
 		}
 	}
 	return rows, nil
 }
 
-// brokerRow describes a broker's setting by the synonyms that count. A setting that nobody knows may be a secret: its value isn't shown.
-func (d *configDescription) brokerRow(layers config.Layers, name string, counts func(config.Synonym) bool) configRow {
-	k, known := config.Lookup(config.Broker, name)
-	if !known {
-		k = &config.Key{Scope: config.Broker, Name: name, Sensitive: true}
+// brokerKey finds a broker's setting. One that nobody knows may be a secret: its value isn't shown.
+func brokerKey(name string) *config.Key {
+	if k, known := config.Lookup(config.Broker, name); known {
+		return k
 	}
-	entry := layers.Resolve(k)
-	entry.Synonyms = slices.DeleteFunc(slices.Clone(entry.Synonyms), func(s config.Synonym) bool { return !counts(s) })
-	entry.Source = config.SourceDefault
-	if len(entry.Synonyms) > 0 {
-		entry.Source = entry.Synonyms[0].Source
-	}
+	return config.UnknownBrokerKey(name)
+}
+
+func (d *configDescription) brokerRow(k *config.Key, entry config.Entry) configRow {
 	row := d.row(k, entry)
-	row.ReadOnly = !known || k.UpdateMode == config.ReadOnly
+	row.ReadOnly = k.UpdateMode == config.ReadOnly
 	return row
 }
 
@@ -222,28 +229,6 @@ func (d *configDescription) row(k *config.Key, entry config.Entry) configRow {
 		row.Documentation = &k.Doc
 	}
 	return row
-}
-
-func (d *configDescription) clientMetrics(name string, want wanted) ([]configRow, error) {
-	if name == "" {
-		return nil, invalidRequest("Client metrics subscription name must not be empty")
-	}
-	set := d.img.Configs(cluster.ConfigResource{Type: cluster.ResourceClientMetrics, Name: name})
-	var rows []configRow
-	for _, k := range config.Keys(config.ClientMetrics) {
-		if !want.has(k.Name) {
-			continue
-		}
-		entry := config.Entry{Source: config.SourceDefault, Value: &k.Default}
-		if value, ok := set[k.Name]; ok {
-			if value = strings.TrimSpace(value); k.Type == config.TypeList {
-				value = strings.Join(config.SplitList(value), ",")
-			}
-			entry.Source, entry.Value = config.SourceClientMetrics, &value
-		}
-		rows = append(rows, d.row(k, entry))
-	}
-	return rows, nil
 }
 
 // rootLogger is the only logger that there is.
