@@ -564,6 +564,36 @@ func TestPowerCutInOSMode(t *testing.T) {
 	}
 }
 
+func TestPowerCutInOSMode_META_10_no_epoch_comes_twice(t *testing.T) {
+	fs := vfs.NewMem(vfs.MemOptions{TrackSync: true})
+	n := runNode(t, fs)
+	n.create("a", 1)
+	if _, err := n.NextProducerID(t.Context()); err != nil { // makes the topic durable
+		t.Fatal(err)
+	}
+	for life := range int32(3) {
+		p := n.partition("a", 0)
+		mustAppend(t, p, "x")
+		l, err := p.log()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := l.Sync(); err != nil { // as a flush would
+			t.Fatal(err)
+		}
+		if p.LeaderEpoch() != life || l.LatestEpoch() != life {
+			t.Fatalf("leader epoch %d, in the log %d, in life %d", p.LeaderEpoch(), l.LatestEpoch(), life)
+		}
+		left := fs.Crash(vfs.CrashOptions{Unsynced: vfs.LoseUnsynced})
+		n.stopped = true
+		n.cancel()
+		<-n.done
+		n.manager.Close()
+		fs = left
+		n = runNode(t, fs)
+	}
+}
+
 func TestMemoryBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		fs := newMem()
