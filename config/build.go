@@ -39,6 +39,8 @@ type builder struct {
 	kafka     map[string]Setting
 	clusterID ownValue
 	unknown   []string
+	// listenFrom and advertiseFrom say where the listeners and what is advertised come from in the end.
+	listenFrom, advertiseFrom Origin
 }
 
 func newBuilder() *builder {
@@ -263,15 +265,12 @@ func (b *builder) static(c *Config) error {
 	}
 	slices.Sort(c.Ignored)
 	c.Ignored = append(c.Ignored, b.unknown...)
-	origin := func(name, own string) Origin {
-		if s, set := b.kafka[name]; set && s.Origin.Kind >= b.own[own].origin.Kind {
-			return s.Origin
-		}
-		return b.own[own].origin
-	}
-	b.kafka["listeners"] = Setting{Name: "listeners", Value: endpointsOf(c.Listeners), Origin: origin("listeners", ownListen)}
+	listening := endpointsOf(c.Listeners)
+	b.kafka["listeners"] = Setting{Name: "listeners", Value: listening, Origin: b.listenFrom}
+	b.own[ownListen] = ownValue{values: []string{strings.ReplaceAll(listening, DefaultListener+"://", "")}, origin: b.listenFrom}
 	if told := advertisedOf(c.Listeners); told != "" {
-		b.kafka["advertised.listeners"] = Setting{Name: "advertised.listeners", Value: told, Origin: origin("advertised.listeners", ownAdvertise)}
+		b.kafka["advertised.listeners"] = Setting{Name: "advertised.listeners", Value: told, Origin: b.advertiseFrom}
+		b.own[ownAdvertise] = ownValue{values: []string{strings.ReplaceAll(told, DefaultListener+"://", "")}, origin: b.advertiseFrom}
 	} else {
 		delete(b.kafka, "advertised.listeners")
 	}

@@ -102,6 +102,7 @@ func (b *builder) listenEndpoints() ([]endpoint, problemFunc, error) {
 		property, set = b.derivedListeners(listen)
 	}
 	if set && !(listen.origin.Kind == FromFlag && property.Origin.Kind != FromFlag) {
+		b.listenFrom = property.Origin
 		problem := propertyProblem(property)
 		var endpoints []endpoint
 		var names []string
@@ -117,6 +118,7 @@ func (b *builder) listenEndpoints() ([]endpoint, problemFunc, error) {
 		}
 		return endpoints, problem, nil
 	}
+	b.listenFrom = listen.origin
 	problem := func(format string, args ...any) error { return listen.problem(ownListen, format, args...) }
 	var endpoints []endpoint
 	for _, s := range listen.values {
@@ -180,7 +182,9 @@ func (b *builder) protocols() (map[string]string, error) {
 func (b *builder) resolveAdvertised(listeners []Listener, index map[string]int, controllers []string) error {
 	property, set := b.get("advertised.listeners")
 	advertise := b.own[ownAdvertise]
+	b.advertiseFrom = advertise.origin
 	if set && !(advertise.origin.Kind == FromFlag && property.Origin.Kind != FromFlag) {
+		b.advertiseFrom = property.Origin
 		for _, s := range SplitList(property.Value) {
 			problem := propertyProblem(property)
 			e, err := parseEndpoint(s)

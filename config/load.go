@@ -19,21 +19,38 @@ import (
 // AddFlags defines the program's flags.
 func AddFlags(flags *pflag.FlagSet) {
 	for _, o := range ownSettings {
-		usage := "`" + o.argument + "`  " + o.doc
-		switch {
-		case o.separator == ",":
-			var fallback []string
-			if o.fallback != "" {
-				fallback = []string{o.fallback}
-			}
-			flags.StringSlice(o.name, fallback, usage)
-		case o.several:
-			flags.StringArray(o.name, nil, usage)
-		default:
-			flags.String(o.name, o.fallback, usage)
+		v := &flagValue{setting: o}
+		if o.fallback != "" {
+			v.values = []string{o.fallback}
 		}
+		flags.Var(v, o.name, o.doc)
 	}
 }
+
+// flagValue is what was given for a flag.
+type flagValue struct {
+	setting ownSetting
+	values  []string
+	given   bool
+}
+
+// Set takes the flag's argument; a flag that may be repeated collects them.
+func (v *flagValue) Set(s string) error {
+	if !v.given || !v.setting.several {
+		v.values, v.given = nil, true
+	}
+	if v.setting.separator == "," {
+		v.values = append(v.values, split(s, ",")...)
+	} else {
+		v.values = append(v.values, s)
+	}
+	return nil
+}
+
+func (v *flagValue) String() string { return strings.Join(v.values, ",") }
+
+// Type is what the usage shows for the argument.
+func (v *flagValue) Type() string { return v.setting.argument }
 
 // Load makes the program's configuration of its flags, which AddFlags defined, of the environment and of the file that --config names. Flags win
 // over the environment, that over the file, and that over the profile and the defaults. Errors are one line that names the setting and what is allowed.
@@ -65,9 +82,10 @@ func Load(flags *pflag.FlagSet) (*Config, error) {
 	for _, o := range ownSettings {
 		variable, inEnvironment := os.LookupEnv(Environment(o.name))
 		origin := Origin{}
-		switch {
-		case flags.Changed(o.name):
-			origin = Origin{FromFlag, "--" + o.name}
+		switch given, _ := flags.Lookup(o.name).Value.(*flagValue); {
+		case flags.Changed(o.name) && given != nil:
+			b.own[o.name] = ownValue{values: given.values, origin: Origin{FromFlag, "--" + o.name}}
+			continue
 		case inEnvironment && variable != "":
 			origin = Origin{FromEnvironment, Environment(o.name)}
 		case v.InConfig(o.name):
@@ -114,17 +132,19 @@ func valuesOf(o ownSetting, value any) []string {
 	}
 	var values []string
 	for _, s := range list {
-		if o.separator == ";" && len(list) > 1 { // flags: each is one value
-			values = append(values, s)
-			continue
-		}
-		for part := range strings.SplitSeq(s, o.separator) {
-			if part = strings.TrimSpace(part); part != "" {
-				values = append(values, part)
-			}
-		}
+		values = append(values, split(s, o.separator)...)
 	}
 	return values
+}
+
+// split gives the parts of a list that aren't empty.
+func split(s, separator string) (parts []string) {
+	for part := range strings.SplitSeq(s, separator) {
+		if part = strings.TrimSpace(part); part != "" {
+			parts = append(parts, part)
+		}
+	}
+	return parts
 }
 
 // scalar writes a value of a YAML file as it would stand in a properties file.

@@ -8,7 +8,9 @@ import (
 // unknownProperty names a property that Kafka doesn't have, and the nearest one that it has.
 func unknownProperty(s Setting) error {
 	hint := ""
-	if near := nearest(s.Name, hintTypos); near != "" {
+	if k, ok := Lookup(Topic, s.Name); ok && len(k.Synonyms) > 0 {
+		hint = fmt.Sprintf("; the default for topics is %q", k.Synonyms[0])
+	} else if near := nearest(s.Name, hintTypos); near != "" {
 		hint = fmt.Sprintf("; did you mean %q?", near)
 	}
 	return fmt.Errorf("%s: Kafka has no broker property %q%s", s.Origin, s.Name, hint)

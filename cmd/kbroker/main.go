@@ -1,0 +1,49 @@
+// Command kbroker is the broker: kbroker runs it, kbroker config shows what it is set to, kbroker healthcheck says whether it is ready.
+//
+// Exit codes: 0 after a clean stop, 1 where something went wrong (one line on standard error says what), 2 where the command line is wrong.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/kbroker/kbroker/broker"
+)
+
+// version is set by the linker.
+var version = "dev"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // after the first signal the next one ends the process at once
+	p := program{out: os.Stdout, errOut: os.Stderr, runBroker: broker.Run, version: version}
+	os.Exit(p.main(ctx, os.Args[1:]))
+}
+
+// main runs the command line and gives the exit code.
+func (p program) main(ctx context.Context, args []string) int {
+	err := p.run(ctx, args)
+	if err == nil {
+		return 0
+	}
+	if quiet := (silentError{}); !errors.As(err, &quiet) {
+		fmt.Fprintf(p.errOut, "kbroker: %s\n", oneLine(err))
+	}
+	if usage := (usageError{}); errors.As(err, &usage) {
+		fmt.Fprintln(p.errOut, "Run 'kbroker --help' for usage.")
+		return 2
+	}
+	return 1
+}
+
+// program is the command line with what it needs from outside.
+type program struct {
+	out, errOut io.Writer
+	runBroker   brokerFunc
+	version     string
+}
