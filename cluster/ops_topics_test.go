@@ -232,6 +232,27 @@ func TestPlacement_REPL_11_spreads_replicas(t *testing.T) {
 	})
 }
 
+func TestPlacement_followers_of_a_leader_are_spread(t *testing.T) {
+	img := &Image{brokers: map[int32]*BrokerInfo{}}
+	for id := range int32(4) {
+		img.brokers[id] = &BrokerInfo{ID: id}
+	}
+	p, _ := newPlacement(img, 2)
+	pairs := map[[2]int32]int{}
+	for n := range 4 * 3 * 2 {
+		placed := p.place(n, 2)
+		pairs[[2]int32{placed[0], placed[1]}]++
+	}
+	for pair, n := range pairs {
+		if n != 2 {
+			t.Errorf("%v are together %d times", pair, n)
+		}
+	}
+	if len(pairs) != 4*3 {
+		t.Errorf("%d pairs", len(pairs))
+	}
+}
+
 func TestPlacement_fenced_brokers_come_last(t *testing.T) {
 	img := &Image{brokers: map[int32]*BrokerInfo{1: {ID: 1, Fenced: true}, 2: {ID: 2}}}
 	p, refused := newPlacement(img, 2)
