@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 
 	"github.com/kbroker/kbroker/storage"
+	"github.com/kbroker/kbroker/storage/batch"
 	"github.com/kbroker/kbroker/storage/vfs"
 )
 
@@ -448,16 +449,33 @@ func TestOffsets_LOFF(t *testing.T) {
 		got, err = p.MaxTimestamp()
 		none(t, got, err)
 	})
-	mustAppend(t, p, "x", "y")
+	at := func(millis ...int64) {
+		t.Helper()
+		b := batch.NewBuilder()
+		for _, m := range millis {
+			b.Append(m, nil, []byte("x"))
+		}
+		if _, err := p.Append(AppendRequest{Records: b.Build(), Acks: 1}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	at(100, 200)
 	n.info("a", 0, func(p *PartitionInfo) { p.Replicas, p.ISR = []int32{1, 2}, []int32{1, 2}; p.PartitionEpoch++ })
-	mustAppend(t, p, "above the high watermark")
+	at(50) // above the high watermark
 	t.Run("03 the first record at or after", func(t *testing.T) {
-		if got, err := p.OffsetForTimestamp(0, ReadUncommitted); err != nil || got.Offset != 0 || got.TimestampMillis <= 0 || got.LeaderEpoch != 0 {
+		if got, err := p.OffsetForTimestamp(0, ReadUncommitted); err != nil || got != (storage.TimestampOffset{Offset: 0, TimestampMillis: 100}) {
+			t.Fatalf("%+v, %v", got, err)
+		}
+		if got, err := p.OffsetForTimestamp(101, ReadCommitted); err != nil || got != (storage.TimestampOffset{Offset: 1, TimestampMillis: 200}) {
 			t.Fatalf("%+v, %v", got, err)
 		}
 	})
+	t.Run("04 what only a record above the high watermark could be isn't found", func(t *testing.T) {
+		got, err := p.OffsetForTimestamp(201, ReadUncommitted)
+		none(t, got, err)
+	})
 	t.Run("05 the largest timestamp, not above the high watermark", func(t *testing.T) {
-		if got, err := p.MaxTimestamp(); err != nil || got.Offset < 0 || got.Offset > 1 {
+		if got, err := p.MaxTimestamp(); err != nil || got.Offset != 1 || got.TimestampMillis != 200 {
 			t.Fatalf("%+v, %v", got, err)
 		}
 	})
