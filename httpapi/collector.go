@@ -13,6 +13,8 @@ const maxPartitionsShown = 100_000
 // usual Kafka exporter where it has one.
 type stateCollector struct {
 	deps Deps
+	// most is maxPartitionsShown.
+	most int
 
 	brokers, brokerInfo                                          *prometheus.Desc
 	partitions, current, oldest, leader, replicas, inSync        *prometheus.Desc
@@ -30,6 +32,7 @@ func newStateCollector(deps Deps) *stateCollector {
 	}
 	return &stateCollector{
 		deps:                deps,
+		most:                maxPartitionsShown,
 		brokers:             desc("kafka_brokers", "Brokers in the cluster."),
 		brokerInfo:          desc("kafka_broker_info", "A broker of the cluster.", "id", "address"),
 		partitions:          desc("kafka_topic_partitions", "Partitions of a topic.", "topic"),
@@ -126,7 +129,7 @@ func (c *stateCollector) collectTopics(gauge, counter sample, ends map[partition
 		if p.Hosted {
 			ends[partitionKey{p.Topic, p.Partition}] = p.HighWatermark
 		}
-		if shown++; shown > maxPartitionsShown {
+		if shown++; shown > c.most {
 			left++
 			return
 		}
@@ -155,7 +158,7 @@ func (c *stateCollector) collectGroups(gauge sample, ends map[partitionKey]int64
 		gauge(c.members, float64(g.Members), g.Name)
 		sums, lags := map[string]int64{}, map[string]int64{}
 		for _, o := range g.Offsets {
-			if shown++; shown > maxPartitionsShown {
+			if shown++; shown > c.most {
 				left++
 				continue
 			}
