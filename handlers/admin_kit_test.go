@@ -21,37 +21,6 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// adminAPIs are the APIs of these tests with the versions that Kafka 4.4 has.
-func adminAPIs() []API {
-	return []API{
-		api(kmsg.Metadata, 0, 13, (*Handlers).metadata),
-		api(kmsg.SASLHandshake, 0, 1, (*Handlers).saslHandshake),
-		api(kmsg.CreateTopics, 2, 7, (*Handlers).createTopics),
-		api(kmsg.DeleteTopics, 1, 6, (*Handlers).deleteTopics),
-		api(kmsg.DeleteRecords, 0, 2, (*Handlers).deleteRecords),
-		api(kmsg.DescribeACLs, 1, 3, (*Handlers).describeACLs),
-		api(kmsg.CreateACLs, 1, 3, (*Handlers).createACLs),
-		api(kmsg.DeleteACLs, 1, 3, (*Handlers).deleteACLs),
-		api(kmsg.DescribeConfigs, 1, 4, (*Handlers).describeConfigs),
-		api(kmsg.AlterConfigs, 0, 2, (*Handlers).alterConfigs),
-		api(kmsg.AlterReplicaLogDirs, 1, 2, (*Handlers).alterReplicaLogDirs),
-		api(kmsg.DescribeLogDirs, 1, 5, (*Handlers).describeLogDirs),
-		api(kmsg.SASLAuthenticate, 0, 2, (*Handlers).saslAuthenticate),
-		api(kmsg.CreatePartitions, 0, 3, (*Handlers).createPartitions),
-		api(kmsg.ElectLeaders, 0, 2, (*Handlers).electLeaders),
-		api(kmsg.IncrementalAlterConfigs, 0, 1, (*Handlers).incrementalAlterConfigs),
-		api(kmsg.AlterPartitionAssignments, 0, 1, (*Handlers).alterPartitionReassignments),
-		api(kmsg.ListPartitionReassignments, 0, 0, (*Handlers).listPartitionReassignments),
-		api(kmsg.DescribeQuorum, 0, 2, (*Handlers).describeQuorum),
-		api(kmsg.UpdateFeatures, 0, 2, (*Handlers).updateFeatures),
-		api(kmsg.DescribeCluster, 0, 2, (*Handlers).describeCluster),
-		api(kmsg.DescribeProducers, 0, 0, (*Handlers).describeProducers),
-		api(kmsg.UnregisterBroker, 0, 0, (*Handlers).unregisterBroker),
-		api(kmsg.ListConfigResources, 0, 1, (*Handlers).listConfigResources),
-		api(kmsg.DescribeTopicPartitions, 0, 0, (*Handlers).describeTopicPartitions),
-	}
-}
-
 // adminBroker is a real node in memory with these handlers, and a client's connection to them.
 type adminBroker struct {
 	t    *testing.T
@@ -116,9 +85,7 @@ func startAdmin(t *testing.T, settings ...string) *adminBroker {
 		LogDirs: func() []LogDir { return []LogDir{{Path: "/data", TotalBytes: 1000, FreeBytes: 500}} },
 	}
 	b := &adminBroker{t: t, h: h, node: node}
-	for _, a := range adminAPIs() {
-		h.table[a.Key] = &a
-	}
+	h.Init()
 	b.conn = b.dial("PLAINTEXT")
 	return b
 }
@@ -130,11 +97,7 @@ func (b *adminBroker) dial(listener string) net.Conn {
 	if err != nil {
 		b.t.Fatal(err)
 	}
-	var apis []wire.API
-	for _, a := range adminAPIs() {
-		apis = append(apis, wire.API{Key: int16(a.Key), Name: a.Key.Name(), MinVersion: a.Min, MaxVersion: a.Max, MayBlock: true})
-	}
-	s := wire.New(wire.Config{APIs: apis, Handle: b.h.Handle, Limits: wire.DefaultLimits(), Logger: b.h.Log})
+	s := wire.New(wire.Config{APIs: WireAPIs(), Handle: b.h.Handle, Limits: wire.DefaultLimits(), Logger: b.h.Log})
 	ctx, stop := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(ctx, []wire.Listener{{Name: listener, Net: l}}) }()
