@@ -26,11 +26,6 @@ type Delta struct {
 	Features bool
 }
 
-// Empty says whether nothing changed that a delta shows.
-func (d *Delta) Empty() bool {
-	return len(d.CreatedTopics) == 0 && len(d.DeletedTopics) == 0 && len(d.Partitions) == 0 && len(d.Configs) == 0 && len(d.Brokers) == 0 && !d.Features
-}
-
 // imageEdit is an image being made from another one.
 type imageEdit struct {
 	old       *Image

@@ -468,13 +468,3 @@ func (p *Partition) stop(err error) {
 	p.openMu.Unlock()
 	p.end(err)
 }
-
-// failure is the first failure of the log, nil while it works.
-func (p *Partition) failure() error {
-	if l := p.opened.Load(); l != nil {
-		return l.Err()
-	}
-	p.openMu.Lock()
-	defer p.openMu.Unlock()
-	return p.openErr
-}

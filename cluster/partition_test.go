@@ -683,6 +683,27 @@ func TestFsync(t *testing.T) {
 	})
 }
 
+func TestLogThatCannotBeOpened(t *testing.T) {
+	fs := newMem()
+	n := runNode(t, fs)
+	fs.SetFault(vfs.FailWhere(func(op vfs.Op) bool { return strings.HasPrefix(op.Name, "/data/a-1") }, errors.New("disk gone")))
+	n.create("a", 3)
+	fs.SetFault(nil)
+	p := n.partition("a", 1)
+	w := fetch(0)
+	_, readable := p.Read(w)
+	_, appended := p.Append(AppendRequest{Records: testBatch("x"), Acks: 1})
+	_, looked := p.MaxTimestamp()
+	for what, err := range map[string]error{"read": readable, "append": appended, "look up": looked} {
+		if !errors.Is(err, storage.ErrStorage) {
+			t.Errorf("LOG_16 PROD_34 %s: %v", what, err)
+		}
+	}
+	for _, other := range []int32{0, 2} {
+		mustAppend(t, n.partition("a", other), "x")
+	}
+}
+
 func TestShutdown(t *testing.T) {
 	n := runNode(t, newMem())
 	n.create("a", 1)
