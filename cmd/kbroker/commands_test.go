@@ -239,7 +239,7 @@ func TestHealthcheck_over_Kafka(t *testing.T) {
 }
 
 func TestReachable(t *testing.T) {
-	for listen, want := range map[string]string{":9644": "localhost:9644", "0.0.0.0:1": "localhost:1", "[::]:1": "localhost:1", "127.0.0.1:1": "127.0.0.1:1", "localhost:1": "localhost:1"} {
+	for listen, want := range map[string]string{":9644": "127.0.0.1:9644", "0.0.0.0:1": "127.0.0.1:1", "[::]:1": "127.0.0.1:1", "127.0.0.1:1": "127.0.0.1:1", "localhost:1": "localhost:1"} {
 		if got := reachable(listen); got != want {
 			t.Errorf("%s is reached at %s, want %s", listen, got, want)
 		}

@@ -31,7 +31,7 @@ func reachable(address string) string {
 		return address
 	}
 	if a, err := netip.ParseAddr(host); host == "" || (err == nil && a.IsUnspecified()) {
-		host = "localhost"
+		host = "127.0.0.1" // a container may know no names
 	}
 	return net.JoinHostPort(host, port)
 }
