@@ -176,6 +176,9 @@ func (a *alteration) checkShape(changes []ConfigChange) *Refusal {
 	}
 	for _, c := range changes {
 		if a.op.Incremental && (c.Op < ConfigSet || c.Op > ConfigSubtract) {
+			if a.resource.Type != ResourceBroker { // Kafka has an internal error here, without words
+				return &Refusal{Kafka: kerr.InvalidRequest}
+			}
 			return refuse(kerr.InvalidRequest, "Unknown operations type %d", c.Op)
 		}
 		if c.Value != nil && tooLong(*c.Value) {

@@ -34,7 +34,7 @@ func (h *Handlers) describeConfigs(r *wire.Request) {
 		var err error
 		switch {
 		case unknown:
-			err = &cluster.Refusal{Kafka: kerr.InvalidRequest, Message: "The request names a type of resource that doesn't exist."}
+			err = &cluster.Refusal{Kafka: kerr.InvalidRequest, Message: kerr.InvalidRequest.Description}
 		case described > maxDescribedConfigs:
 			err = &cluster.Refusal{Kafka: kerr.PolicyViolation, Message: "The answer would be too large; ask for fewer resources at a time."}
 		default:
