@@ -46,7 +46,8 @@
 // with the few batch headers behind it. After a crash it reads every batch again that lies behind the recovery point, starting at the last
 // indexed one before it, with checksums. The first that isn't good ends the log; the warning says which of three it was: torn (the file
 // ends inside), zeroed, or invalid. Segments behind it, and segments behind a hole, go: what is left is a prefix. Snapshots, index entries
-// and aborted transactions from behind the recovery point aren't believed but made anew.
+// and aborted transactions from behind the recovery point aren't believed but made anew. Damage below the recovery point is another matter:
+// cutting there would drop what was durable, so a start that meets it, or a read, fails with ErrCorruptMessage, and cuts nothing.
 //
 // A sync makes leader epochs and transaction indexes durable before it lets the recovery point pass, so below that point they are
 // complete.

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"errors"
 	"testing"
 
 	"github.com/kbroker/kbroker/storage/vfs"
@@ -44,11 +45,18 @@ func FuzzRecovery_LOG_03(f *testing.F) {
 		spit(t, fsys, path, content)
 		o := OpenOptions{NowMillis: testNow, CleanShutdown: clean, RecoveryPoint: recoveryPoint}
 		l, err := OpenLog(fsys, "/data/t-0", testTP, TopicID{}, testConfig(), o)
+		if errors.Is(err, ErrCorruptMessage) && (clean || recoveryPoint > 0) {
+			return // damage where all should be well is told, not cut off
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
 		// Batches that a clean stop or the recovery point vouches for aren't read at the start: damage there is found by their readers.
+		reads := 0
 		for at := l.LogStartOffset(); at < l.LogEndOffset(); {
+			if reads++; reads > 10_000 {
+				t.Fatalf("still reading at %d of %d", at, l.LogEndOffset())
+			}
 			r, err := l.Read(at, l.LogEndOffset(), 700, true)
 			if err != nil {
 				break
@@ -78,7 +86,10 @@ func FuzzRecovery_LOG_03(f *testing.F) {
 		if err := l.Close(testNow); err != nil {
 			t.Fatal(err)
 		}
-		again := openTest(t, fsys, testConfig(), OpenOptions{CleanShutdown: true})
+		again, err := OpenLog(fsys, "/data/t-0", testTP, TopicID{}, testConfig(), OpenOptions{NowMillis: testNow, CleanShutdown: true})
+		if err != nil {
+			t.Fatal(err)
+		}
 		if m := len(readAll(t, again, 900)); m != n+1 || again.LogEndOffset() != l.LogEndOffset() {
 			t.Fatalf("%d batches, then %d", n, m)
 		}

@@ -79,7 +79,7 @@ func (l *Log) readError(s *segment, err error) error {
 	if errors.Is(err, ErrClosed) {
 		return ErrClosed
 	}
-	if errors.Is(err, errInvalidBatch) || errors.Is(err, errTornBatch) || errors.Is(err, errZeroedBatch) {
+	if notABatch(err) {
 		return fmt.Errorf("%w: %s segment %d: %w", ErrCorruptMessage, l.name, s.base, err)
 	}
 	return fmt.Errorf("%w: reading segment %d of %s: %w", ErrStorage, s.base, l.name, err)

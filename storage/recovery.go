@@ -43,6 +43,10 @@ func OpenLog(fsys vfs.FS, dir string, tp TopicPartition, id TopicID, cfg LogConf
 		if errors.Is(err, vfs.ErrBudget) {
 			err = fmt.Errorf("%w: %w", ErrMemoryBudget, err)
 		}
+		if notABatch(err) {
+			// Cutting here would drop what was durable. Somebody has to decide that.
+			err = fmt.Errorf("%w: damage below the recovery point: %w", ErrCorruptMessage, err)
+		}
 		return nil, fmt.Errorf("opening the log of %v in %s: %w", tp, dir, err)
 	}
 	return l, nil
@@ -343,7 +347,7 @@ func (l *Log) recoverSegment(s *segment, recoveryPoint int64) (next, first int64
 		b.add(w.header.LastOffset(), w.header.MaxTimestamp, int32(w.pos), w.header.Size())
 		next = w.header.NextOffset()
 	}
-	if err := w.err; err != nil && !errors.Is(err, errTornBatch) && !errors.Is(err, errZeroedBatch) && !errors.Is(err, errInvalidBatch) {
+	if err := w.err; err != nil && !notABatch(err) {
 		return 0, 0, false, err
 	}
 	if w.err != nil {

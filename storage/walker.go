@@ -19,6 +19,11 @@ var (
 	errInvalidBatch = errors.New("invalid batch")
 )
 
+// notABatch says whether an error is one of them.
+func notABatch(err error) bool {
+	return errors.Is(err, errTornBatch) || errors.Is(err, errZeroedBatch) || errors.Is(err, errInvalidBatch)
+}
+
 // walkBuffer is how many bytes a walk over batch headers reads at once. It reads single headers where batches are larger.
 const walkBuffer = 16 << 10
 
