@@ -25,16 +25,17 @@ type hostPort struct {
 // through the machine's default gateway (a container's published port) is told localhost and the listener's port.
 // For other brokers it is what they registered.
 type endpoints struct {
-	nodeID   int32
-	gateways map[netip.Addr]bool
+	nodeID    int32
+	gateways  map[netip.Addr]bool
+	listeners []string
 
 	mu         sync.RWMutex
 	configured map[string]hostPort // by listener; absent means auto
 	override   map[string]hostPort // set at run time
 }
 
-func newEndpoints(nodeID int32, configured map[string]hostPort) *endpoints {
-	return &endpoints{nodeID: nodeID, gateways: defaultGateways(), configured: configured, override: map[string]hostPort{}}
+func newEndpoints(nodeID int32, listeners []string, configured map[string]hostPort) *endpoints {
+	return &endpoints{nodeID: nodeID, listeners: listeners, gateways: defaultGateways(), configured: configured, override: map[string]hostPort{}}
 }
 
 // Endpoint is where the client of c reaches broker b.
@@ -71,7 +72,7 @@ func (e *endpoints) auto(localAddr, remoteAddr net.Addr) (string, int32, bool) {
 	return local.Addr().Unmap().WithZone("").String(), int32(local.Port()), true
 }
 
-// SetAdvertised overrides what a listener's clients are told, at run time; an empty host takes the override back. An empty listener means all.
+// SetAdvertised overrides what a listener's clients are told, at run time; an empty host takes the override back.
 func (e *endpoints) SetAdvertised(listener, host string, port int32) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -81,6 +82,9 @@ func (e *endpoints) SetAdvertised(listener, host string, port int32) {
 	}
 	e.override[listener] = hostPort{host, port}
 }
+
+// Listeners names the listeners.
+func (e *endpoints) Listeners() []string { return e.listeners }
 
 // Advertised says what a listener's clients are told, "auto" where it depends on the connection.
 func (e *endpoints) Advertised(listener string) string {

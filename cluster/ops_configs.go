@@ -1,7 +1,9 @@
 package cluster
 
 import (
+	"errors"
 	"maps"
+	"regexp/syntax"
 	"slices"
 	"strconv"
 	"strings"
@@ -259,7 +261,7 @@ func (a *alteration) changeList(c ConfigChange) (string, *Refusal) {
 		return "", refuse(kerr.InvalidConfig, "Unknown config name: %s", c.Key)
 	case (!known || key.Type != config.TypeList) && broker:
 		return "", refuse(kerr.InvalidConfig, "Config value %s is not allowed for config key: %s", strings.ToLower(configOpNames[c.Op]), c.Key)
-	case !known || key.Type != config.TypeList: // Kafka says the same of keys that it doesn't know
+	case !known || key.Type != config.TypeList || a.resource.Type == ResourceClientMetrics: // Kafka says so of keys that it doesn't know, too
 		return "", refuse(kerr.InvalidConfig, "Can't %s to key %s because its type is not LIST.", configOpNames[c.Op], c.Key)
 	}
 	value, set := a.current[c.Key]
@@ -324,7 +326,9 @@ func (a *alteration) checkBroker(next map[string]string) *Refusal {
 	var readOnly, unprefixed, perBroker []string
 	for _, name := range sortedKeys(next) {
 		key, known := config.Lookup(config.Broker, name)
-		switch {
+		switch base, ofListener := listenerSetting(name); {
+		case ofListener && !slices.Contains(clusterListenerKeys, base):
+			perBroker = append(perBroker, name)
 		case !known:
 		case key.UpdateMode == config.ReadOnly:
 			readOnly = append(readOnly, name)
@@ -342,11 +346,15 @@ func (a *alteration) checkBroker(next map[string]string) *Refusal {
 		return refuse(kerr.InvalidRequest, "These security configs can be dynamically updated only per-listener using the listener prefix: [%s]", joined(unprefixed, ", "))
 	}
 	for _, name := range sortedKeys(next) {
-		if key, known := config.Lookup(config.Broker, name); known {
+		base, _ := listenerSetting(name)
+		if key, known := config.Lookup(config.Broker, base); known {
 			if err := key.Check(next[name]); err != nil {
 				return refuse(kerr.InvalidRequest, "%s", err.Error())
 			}
 		}
+	}
+	if r := a.checkBrokerTogether(next); r != nil {
+		return r
 	}
 	if a.resource.Name == "" && len(perBroker) > 0 {
 		return refuse(kerr.InvalidRequest, "Cannot update these configs at default cluster level, broker id must be specified: [%s]", joined(perBroker, ", "))
@@ -361,6 +369,47 @@ func (a *alteration) checkBroker(next map[string]string) *Refusal {
 		case a.resource.Name == "" && had && !has:
 			return refuse(kerr.InvalidConfig, "Cluster-level min.insync.replicas cannot be removed while ELR is enabled.")
 		}
+	}
+	return nil
+}
+
+// clusterListenerKeys are the settings of a listener that may hold for the whole cluster.
+var clusterListenerKeys = []string{"max.connections", "max.connection.creation.rate", "num.network.threads"}
+
+// listenerSetting gives the setting that listener.name.<listener>.<setting> is of one listener; other names as they are.
+func listenerSetting(name string) (base string, ofListener bool) {
+	rest, ok := strings.CutPrefix(name, "listener.name.")
+	if !ok {
+		return name, false
+	}
+	_, base, ok = strings.Cut(rest, ".")
+	if !ok || base == "" {
+		return name, false
+	}
+	return base, true
+}
+
+// checkBrokerTogether refuses settings that don't go with the others that the broker has.
+func (a *alteration) checkBrokerTogether(next map[string]string) *Refusal {
+	if len(next) == 0 {
+		return nil
+	}
+	layers := []map[string]string{a.img.Configs(ConfigResource{Type: ResourceBroker}), next}
+	if a.resource.Name == "" {
+		layers = []map[string]string{next, a.img.Configs(ConfigResource{Type: ResourceBroker, Name: strconv.Itoa(int(a.op.NodeID))})}
+	}
+	together := map[string]string{}
+	for _, layer := range layers {
+		maps.Copy(together, layer)
+	}
+	var settings []config.Setting
+	for _, name := range sortedKeys(together) {
+		if key, known := config.Lookup(config.Broker, name); known && !key.DynamicOnly {
+			settings = append(settings, config.Setting{Name: name, Value: together[name]})
+		}
+	}
+	if _, err := a.op.Static.With(settings...); err != nil {
+		return refuse(kerr.InvalidRequest, "%s", strings.TrimPrefix(err.Error(), config.Origin{}.String()+": "))
 	}
 	return nil
 }
@@ -497,11 +546,28 @@ func checkClientMetrics(set map[string]string) *Refusal {
 	for _, pattern := range listParts(set["match"]) {
 		pattern = strings.TrimSpace(pattern)
 		param, expression, ok := strings.Cut(pattern, "=")
-		if !ok || strings.TrimSpace(expression) == "" || strings.Contains(expression, "=") || !slices.Contains(clientMetricsParams, strings.TrimSpace(param)) {
+		if !ok || strings.TrimSpace(expression) == "" || strings.Contains(expression, "=") || !slices.Contains(clientMetricsParams, strings.TrimSpace(param)) ||
+			!isJavaRegexp(strings.TrimSpace(expression)) {
 			return refuse(kerr.InvalidConfig, "Illegal client matching pattern: %s", pattern)
 		}
 	}
 	return nil
+}
+
+// isJavaRegexp says whether an expression can be one of Java's. What only Java has (looking around, back references, possessive
+// repetition) is let through.
+func isJavaRegexp(expression string) bool {
+	_, err := syntax.Parse(expression, syntax.Perl)
+	var problem *syntax.Error
+	if !errors.As(err, &problem) {
+		return true
+	}
+	switch problem.Code {
+	case syntax.ErrMissingBracket, syntax.ErrMissingParen, syntax.ErrUnexpectedParen, syntax.ErrMissingRepeatArgument, syntax.ErrTrailingBackslash, syntax.ErrInvalidCharRange:
+		return false
+	default:
+		return true
+	}
 }
 
 var refusedLength = refuse(kerr.InvalidConfig, "The configuration value cannot be added because it exceeds the maximum value size of %d bytes.", MaxConfigValueLength)

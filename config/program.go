@@ -43,6 +43,8 @@ const DefaultListener = "PLAINTEXT"
 
 // Config is everything that the program was started with. It is immutable.
 type Config struct {
+	// Version is the program's; metrics show it.
+	Version string
 	Profile Profile
 	NodeID  int32
 	// ClusterID is what a new data directory is given and an existing one must have; empty takes what comes.

@@ -83,7 +83,6 @@ func (s *Shard) Delete(out *coord.Output, ids []string, done func([]kmsg.DeleteG
 		switch g := s.groups[id]; {
 		case g == nil:
 			a.ErrorCode = kerr.GroupIDNotFound.Code
-			a.ErrorMessage = new("Group " + id + " not found.")
 		case g.state != Empty:
 			a.ErrorCode = kerr.NonEmptyGroup.Code
 		default:
@@ -94,7 +93,7 @@ func (s *Shard) Delete(out *coord.Output, ids []string, done func([]kmsg.DeleteG
 	out.Write(coord.Write{Records: records, Splits: true, Done: func(out *coord.Output, err error) {
 		if err != nil {
 			for i := range answers {
-				answers[i].ErrorCode, answers[i].ErrorMessage = responseCode(err), nil
+				answers[i].ErrorCode = responseCode(err)
 			}
 		}
 		out.Reply(func() { done(answers) })

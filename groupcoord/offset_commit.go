@@ -45,7 +45,7 @@ func (s *Shard) validateCommit(r *kmsg.OffsetCommitRequest) (*group, *kerr.Error
 // CommitOffsets has offsets written. done is given each row's error, in the rows' order, or the error of all.
 func (s *Shard) CommitOffsets(out *coord.Output, r *kmsg.OffsetCommitRequest, rows []commitRow, done func(codes []int16)) {
 	codes := make([]int16, len(rows))
-	all := func(code int16) {
+	all := func(out *coord.Output, code int16) {
 		for i := range codes {
 			codes[i] = code
 		}
@@ -53,12 +53,12 @@ func (s *Shard) CommitOffsets(out *coord.Output, r *kmsg.OffsetCommitRequest, ro
 	}
 	g, invalid := s.validateCommit(r)
 	if invalid != nil {
-		all(invalid.Code)
+		all(out, invalid.Code)
 		return
 	}
 	if g == nil && len(s.groups) >= s.cfg.Limits.GroupsPerShard {
 		if s.dropUnused(); len(s.groups) >= s.cfg.Limits.GroupsPerShard {
-			all(kerr.GroupMaxSizeReached.Code)
+			all(out, kerr.GroupMaxSizeReached.Code)
 			return
 		}
 	}
@@ -92,7 +92,7 @@ func (s *Shard) CommitOffsets(out *coord.Output, r *kmsg.OffsetCommitRequest, ro
 		Appended: s.awake,
 		Done: func(out *coord.Output, err error) {
 			if err != nil {
-				all(responseCode(err))
+				all(out, responseCode(err))
 				return
 			}
 			out.Reply(func() { done(codes) })

@@ -69,6 +69,8 @@ func (h *Handlers) produce(r *wire.Request) {
 	p := producing{h: h, r: r, topics: make([]produceTopic, len(req.Topics)), plain: true}
 	img := h.Metadata.Image()
 	refusal := p.refusal(req)
+	mergeRepeated(req)
+	p.topics = p.topics[:len(req.Topics)]
 	for i := range req.Topics {
 		t := &req.Topics[i]
 		out := &p.topics[i]
@@ -109,6 +111,47 @@ func (h *Handlers) produce(r *wire.Request) {
 	p.answer()
 }
 
+// mergeRepeated leaves one entry of a partition that the request names more than once: its last, in the place of its first, as Kafka's map of partitions does.
+func mergeRepeated(req *kmsg.ProduceRequest) {
+	n := 0
+	for i := range req.Topics {
+		n += len(req.Topics[i].Partitions)
+	}
+	if n < 2 {
+		return
+	}
+	type key struct {
+		topic     string
+		id        cluster.TopicID
+		partition int32
+	}
+	type place struct{ topic, partition int }
+	seen := make(map[key]place, n)
+	for i := range req.Topics {
+		t := &req.Topics[i]
+		kept := t.Partitions[:0]
+		for _, rp := range t.Partitions {
+			k := key{t.Topic, t.TopicID, rp.Partition}
+			if at, twice := seen[k]; twice && at.topic == i {
+				kept[at.partition].Records = rp.Records
+			} else if twice {
+				req.Topics[at.topic].Partitions[at.partition].Records = rp.Records
+			} else {
+				seen[k] = place{i, len(kept)}
+				kept = append(kept, rp)
+			}
+		}
+		t.Partitions = kept
+	}
+	topics := req.Topics[:0]
+	for _, t := range req.Topics {
+		if len(t.Partitions) > 0 {
+			topics = append(topics, t)
+		}
+	}
+	req.Topics = topics
+}
+
 // refusal is why the whole request is refused, nil where it isn't (TXN-18).
 func (p *producing) refusal(req *kmsg.ProduceRequest) *kerr.Error {
 	for i := range req.Topics {
@@ -129,7 +172,7 @@ func (p *producing) appendOne(req *kmsg.ProduceRequest, topic string, rp *kmsg.P
 		p.fail(row, err)
 		return
 	}
-	header, err := checkBatch(rp.Records, p.r.Version)
+	header, records, err := oneBatch(rp.Records, p.r.Version)
 	switch {
 	case err != nil:
 		p.fail(row, err)
@@ -146,7 +189,7 @@ func (p *producing) appendOne(req *kmsg.ProduceRequest, topic string, rp *kmsg.P
 		return
 	}
 	info, err := part.Append(cluster.AppendRequest{
-		Records: rp.Records, Acks: req.Acks, Origin: storage.OriginClient, AllowZstd: p.r.Version >= zstdSince,
+		Records: records, Acks: req.Acks, Origin: storage.OriginClient, AllowZstd: p.r.Version >= zstdSince,
 	})
 	if err != nil {
 		p.fail(row, err)
@@ -158,40 +201,44 @@ func (p *producing) appendOne(req *kmsg.ProduceRequest, topic string, rp *kmsg.P
 	}
 }
 
-// errNoBatch and errMoreBatches say that a partition doesn't carry exactly one batch (PROD-03).
-var (
-	errNoBatch     = &storage.AppendError{Err: storage.ErrInvalidRecord, LogStartOffset: -1}
-	errMoreBatches = &storage.AppendError{Err: storage.ErrInvalidRecord, LogStartOffset: -1}
-)
-
-// checkBatch looks whether the records are exactly one batch of a format that this version may carry. What is in it is the log's business.
-func checkBatch(records []byte, version int16) (batch.Header, error) {
-	const offsetOfMagic = 16
-	if len(records) <= offsetOfMagic {
-		return batch.Header{}, errNoBatch
-	}
-	switch magic := int8(records[offsetOfMagic]); {
-	case magic == 0 || magic == 1:
-		return batch.Header{}, errNoBatch
-	case magic != 2:
-		return batch.Header{}, storage.ErrCorruptMessage
-	}
-	h, err := batch.ParseHeader(records)
-	if err != nil {
-		return h, errNoBatch
-	}
-	switch size := h.Size(); {
-	case size < batch.HeaderSize:
-		return h, storage.ErrCorruptMessage
-	case size > len(records):
-		return h, errNoBatch
-	case h.Codec() == batch.Zstd && version < zstdSince:
-		return h, storage.ErrUnsupportedCodec // PROD-11
-	case size < len(records):
-		return h, errMoreBatches
-	}
-	return h, nil
+// notOneBatch says that a partition's records aren't exactly one batch of the right format (PROD-03).
+type notOneBatch struct {
+	err     error
+	message string // for the client; Kafka has none for most of them
 }
+
+func (e *notOneBatch) Error() string { return e.err.Error() + ": not one batch " + e.message }
+func (e *notOneBatch) Unwrap() error { return e.err }
+
+// oneBatch cuts the batch out of a partition's records, where they are one batch, of a format that this version may carry, and perhaps the begin of
+// another one, which Kafka ignores. What is in it is the log's business.
+func oneBatch(records []byte, version int16) (batch.Header, []byte, error) {
+	b, rest, ok, err := batch.Split(records)
+	var refused *batch.Error
+	switch {
+	case errors.As(err, &refused) && len(records) > offsetOfMagic:
+		return batch.Header{}, nil, &notOneBatch{storage.ErrCorruptMessage, refused.Message}
+	case err != nil:
+		return batch.Header{}, nil, storage.ErrCorruptMessage
+	case !ok || b[offsetOfMagic] != batch.Magic:
+		return batch.Header{}, nil, &notOneBatch{err: storage.ErrInvalidRecord}
+	}
+	h, err := batch.ParseHeader(b)
+	if err != nil {
+		return h, nil, storage.ErrCorruptMessage
+	}
+	if h.Codec() == batch.Zstd && version < zstdSince {
+		return h, nil, storage.ErrUnsupportedCodec // PROD-11
+	}
+	_, _, more, err := batch.Split(rest)
+	if err == nil && more {
+		err = &notOneBatch{err: storage.ErrInvalidRecord}
+	}
+	return h, b, err
+}
+
+// offsetOfMagic is where every message format has its version.
+const offsetOfMagic = 16
 
 func (p *producing) fail(row *produceRow, err error) {
 	row.failed(p.h.code(err))
@@ -202,6 +249,10 @@ func (p *producing) fail(row *produceRow, err error) {
 		if refused.Message != "" && len(refused.RecordErrors) > 0 {
 			row.message = &refused.Message
 		}
+	}
+	var shape *notOneBatch
+	if errors.As(err, &shape) && shape.message != "" {
+		row.message = &shape.message
 	}
 	p.plain = false
 }

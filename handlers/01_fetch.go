@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/kbroker/kbroker/cluster"
+	"github.com/kbroker/kbroker/storage"
 	"github.com/kbroker/kbroker/wire"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -91,6 +92,7 @@ func (h *Handlers) fetch(r *wire.Request) {
 // resolve finds the partitions that were asked for.
 func (f *fetching) resolve(asked []*fetchPartition, img *cluster.Image) {
 	f.rows = make([]fetchRow, 0, len(asked))
+	var unknownIDs []fetchRow
 	for _, a := range asked {
 		row := fetchRow{ask: a}
 		name := a.topic
@@ -98,7 +100,7 @@ func (f *fetching) resolve(asked []*fetchPartition, img *cluster.Image) {
 			t := img.TopicByID(a.id)
 			if t == nil {
 				row.code = kerr.UnknownTopicID.Code
-				f.bad = append(f.bad, row)
+				unknownIDs = append(unknownIDs, row)
 				continue
 			}
 			name = t.Name
@@ -111,6 +113,10 @@ func (f *fetching) resolve(asked []*fetchPartition, img *cluster.Image) {
 			}
 		}
 		f.rows = append(f.rows, row)
+	}
+	f.bad = append(unknownIDs, f.bad...) // Kafka's order
+	for i := range f.bad {
+		f.bad[i].read.Aborted = []storage.AbortedTxn{} // as Kafka has it, where other error rows have none
 	}
 }
 

@@ -79,7 +79,7 @@ func (h *Handlers) listOffset(r *wire.Request, topic string, p *kmsg.ListOffsets
 	}
 	part, err := h.Partitions.Partition(topic, p.Partition)
 	if err == nil {
-		err = part.CheckEpoch(p.CurrentLeaderEpoch)
+		err = checkEpoch(part, p.CurrentLeaderEpoch)
 	}
 	if err != nil {
 		rp.ErrorCode = h.code(err)
@@ -112,4 +112,12 @@ func (h *Handlers) listOffset(r *wire.Request, topic string, p *kmsg.ListOffsets
 		return
 	}
 	rp.Offset, rp.Timestamp, rp.LeaderEpoch = found.Offset, found.TimestampMillis, found.LeaderEpoch
+}
+
+// checkEpoch compares a client's leader epoch. Only -1 says that it has none; in a fetch any negative one does.
+func checkEpoch(part Partition, currentLeaderEpoch int32) error {
+	if currentLeaderEpoch < -1 {
+		return cluster.ErrFencedLeaderEpoch
+	}
+	return part.CheckEpoch(currentLeaderEpoch)
 }

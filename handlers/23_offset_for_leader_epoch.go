@@ -17,7 +17,7 @@ func (h *Handlers) offsetForLeaderEpoch(r *wire.Request) {
 			rp.Partition, rp.LeaderEpoch, rp.EndOffset = p.Partition, -1, -1
 			part, err := h.Partitions.Partition(t.Topic, p.Partition)
 			if err == nil {
-				err = part.CheckEpoch(p.CurrentLeaderEpoch)
+				err = checkEpoch(part, p.CurrentLeaderEpoch)
 			}
 			if err == nil {
 				if end := part.EndOffsetForEpoch(p.LeaderEpoch); p.LeaderEpoch >= 0 {

@@ -103,7 +103,7 @@ func (e *fetchEncoder) row(row *fetchRow, v int16, img *cluster.Image, leaders [
 
 // aborted encodes the aborted transactions: none for read_uncommitted is null (FETCH-17).
 func (e *fetchEncoder) aborted(row *fetchRow) {
-	if row.code != 0 || row.read.Aborted == nil {
+	if row.read.Aborted == nil {
 		e.arrayLen(-1)
 		return
 	}

@@ -35,3 +35,25 @@ func (h *Handlers) ensureInternalTopic(ctx context.Context, name string) (*clust
 	}
 	return t, nil
 }
+
+// SeedTopic makes a topic unless it is there already. partitions is -1 where num.partitions decides.
+func (h *Handlers) SeedTopic(ctx context.Context, name string, partitions int32) error {
+	img := h.Metadata.Image()
+	if img.Topic(name) != nil {
+		return nil
+	}
+	t := h.newTopic(name, img)
+	if partitions > 0 {
+		t.Partitions = partitions
+	}
+	result, err := h.Metadata.Do(ctx, cluster.CreateTopics{Topics: []cluster.NewTopic{t}, Static: h.Static})
+	if err != nil {
+		return err
+	}
+	created := result.([]cluster.CreatedTopic)[0]
+	if created.Refusal != nil {
+		return created.Refusal
+	}
+	h.logCreated(created, "at the start")
+	return nil
+}

@@ -35,10 +35,49 @@ func blocking(key kmsg.Key, minVersion, maxVersion int16, handle func(*Handlers,
 func APIs() []API {
 	produce := api(kmsg.Produce, 3, 13, (*Handlers).produce)
 	produce.AdvertisedMin, produce.hot = 0, true
-	fetch := api(kmsg.Fetch, 4, 18, (*Handlers).fetch)
 	return []API{
 		produce,
-		fetch,
+		api(kmsg.Fetch, 4, 18, (*Handlers).fetch),
+		api(kmsg.ListOffsets, 1, 11, (*Handlers).listOffsets),
+		blocking(kmsg.Metadata, 0, 13, (*Handlers).metadata), // it creates topics
+		api(kmsg.OffsetCommit, 2, 10, (*Handlers).offsetCommit),
+		api(kmsg.OffsetFetch, 1, 10, (*Handlers).offsetFetch),
+		blocking(kmsg.FindCoordinator, 0, 6, (*Handlers).findCoordinator), // it creates the internal topics
+		api(kmsg.JoinGroup, 0, 9, (*Handlers).joinGroup),
+		api(kmsg.Heartbeat, 0, 4, (*Handlers).heartbeat),
+		api(kmsg.LeaveGroup, 0, 5, (*Handlers).leaveGroup),
+		api(kmsg.SyncGroup, 0, 5, (*Handlers).syncGroup),
+		api(kmsg.DescribeGroups, 0, 6, (*Handlers).describeGroups),
+		api(kmsg.ListGroups, 0, 5, (*Handlers).listGroups),
+		api(kmsg.SASLHandshake, 0, 1, (*Handlers).saslHandshake),
+		api(kmsg.ApiVersions, 0, 5, (*Handlers).apiVersions),
+		blocking(kmsg.CreateTopics, 2, 7, (*Handlers).createTopics),
+		blocking(kmsg.DeleteTopics, 1, 6, (*Handlers).deleteTopics),
+		api(kmsg.DeleteRecords, 0, 2, (*Handlers).deleteRecords),
+		blocking(kmsg.InitProducerID, 0, 5, (*Handlers).initProducerID), // a new block of ids
+		api(kmsg.OffsetForLeaderEpoch, 2, 4, (*Handlers).offsetForLeaderEpoch),
+		api(kmsg.DescribeACLs, 1, 3, (*Handlers).describeACLs),
+		api(kmsg.CreateACLs, 1, 3, (*Handlers).createACLs),
+		api(kmsg.DeleteACLs, 1, 3, (*Handlers).deleteACLs),
+		api(kmsg.DescribeConfigs, 1, 4, (*Handlers).describeConfigs),
+		blocking(kmsg.AlterConfigs, 0, 2, (*Handlers).alterConfigs),
+		api(kmsg.AlterReplicaLogDirs, 1, 2, (*Handlers).alterReplicaLogDirs),
+		api(kmsg.DescribeLogDirs, 1, 5, (*Handlers).describeLogDirs),
+		api(kmsg.SASLAuthenticate, 0, 2, (*Handlers).saslAuthenticate),
+		blocking(kmsg.CreatePartitions, 0, 3, (*Handlers).createPartitions),
+		api(kmsg.DeleteGroups, 0, 3, (*Handlers).deleteGroups),
+		blocking(kmsg.ElectLeaders, 0, 2, (*Handlers).electLeaders),
+		blocking(kmsg.IncrementalAlterConfigs, 0, 1, (*Handlers).incrementalAlterConfigs),
+		blocking(kmsg.AlterPartitionAssignments, 0, 1, (*Handlers).alterPartitionReassignments),
+		api(kmsg.ListPartitionReassignments, 0, 0, (*Handlers).listPartitionReassignments),
+		api(kmsg.OffsetDelete, 0, 0, (*Handlers).offsetDelete),
+		api(kmsg.DescribeQuorum, 0, 2, (*Handlers).describeQuorum),
+		blocking(kmsg.UpdateFeatures, 0, 2, (*Handlers).updateFeatures),
+		api(kmsg.DescribeCluster, 0, 2, (*Handlers).describeCluster),
+		api(kmsg.DescribeProducers, 0, 0, (*Handlers).describeProducers),
+		blocking(kmsg.UnregisterBroker, 0, 0, (*Handlers).unregisterBroker),
+		api(kmsg.ListConfigResources, 0, 1, (*Handlers).listConfigResources),
+		api(kmsg.DescribeTopicPartitions, 0, 0, (*Handlers).describeTopicPartitions),
 	}
 }
 

@@ -212,7 +212,7 @@ func (l *Log) refused(err error) *AppendError {
 		for _, r := range be.RecordErrors {
 			e.RecordErrors = append(e.RecordErrors, RecordError{BatchIndex: r.Index, Message: r.Message})
 		}
-		if e.Err == ErrCorruptMessage || e.Err == ErrMessageTooLarge { //nolint:errorlint // assigned above
+		if e.Err == ErrCorruptMessage && !be.InRecords || e.Err == ErrMessageTooLarge { //nolint:errorlint // assigned above
 			e.LogStartOffset = -1
 		}
 	}

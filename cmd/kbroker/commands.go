@@ -77,6 +77,7 @@ func (p program) serve(ctx context.Context, cmd *cobra.Command) error {
 		return err
 	}
 	limitMemory()
+	cfg.Version = p.version
 	return p.runBroker(ctx, cfg, newLogger(cfg, p.errOut))
 }
 

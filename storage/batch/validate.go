@@ -66,6 +66,8 @@ type Error struct {
 	Message string
 	// RecordErrors are the refused records, at most maxRecordErrors. Only where there are any does Kafka send Message to the client.
 	RecordErrors []RecordError
+	// InRecords says that the batch itself is whole, and that its records can't be read.
+	InRecords bool
 }
 
 func (e *Error) Error() string { return e.Err.Error() + ": " + e.Message }
@@ -190,10 +192,10 @@ func asError(err error) error {
 	}
 	for _, sentinel := range [...]error{ErrInvalidRecord, ErrCorrupt, ErrTooLarge, ErrUnsupportedCodec} {
 		if errors.Is(err, sentinel) {
-			return &Error{Err: sentinel, Message: strings.TrimPrefix(err.Error(), sentinel.Error()+": ")}
+			return &Error{Err: sentinel, Message: strings.TrimPrefix(err.Error(), sentinel.Error()+": "), InRecords: true}
 		}
 	}
-	return &Error{Err: ErrCorrupt, Message: err.Error()}
+	return &Error{Err: ErrCorrupt, Message: err.Error(), InRecords: true}
 }
 
 // checkHeader checks all that can be told without the records, in Kafka's order.

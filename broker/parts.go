@@ -1,0 +1,201 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/kbroker/kbroker/cluster"
+	"github.com/kbroker/kbroker/config"
+	"github.com/kbroker/kbroker/coord"
+	"github.com/kbroker/kbroker/groupcoord"
+	"github.com/kbroker/kbroker/handlers"
+	"github.com/kbroker/kbroker/wire"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+// partitions makes the node what the handlers need.
+type partitions struct{ node *cluster.Node }
+
+func (p partitions) Partition(topic string, partition int32) (handlers.Partition, error) {
+	found, err := p.node.Partition(topic, partition)
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
+}
+
+// groups makes the group coordinator what the handlers need.
+type groups struct{ *groupcoord.Service }
+
+func caller(c handlers.GroupCaller) groupcoord.Caller { return groupcoord.Caller(c) }
+
+func (g groups) JoinGroup(c handlers.GroupCaller, r *kmsg.JoinGroupRequest, done func(*kmsg.JoinGroupResponse)) {
+	g.Service.JoinGroup(caller(c), r, done)
+}
+
+func (g groups) SyncGroup(c handlers.GroupCaller, r *kmsg.SyncGroupRequest, done func(*kmsg.SyncGroupResponse)) {
+	g.Service.SyncGroup(caller(c), r, done)
+}
+
+func (g groups) Heartbeat(c handlers.GroupCaller, r *kmsg.HeartbeatRequest, done func(*kmsg.HeartbeatResponse)) {
+	g.Service.Heartbeat(caller(c), r, done)
+}
+
+func (g groups) LeaveGroup(c handlers.GroupCaller, r *kmsg.LeaveGroupRequest, done func(*kmsg.LeaveGroupResponse)) {
+	g.Service.LeaveGroup(caller(c), r, done)
+}
+
+func (g groups) OffsetCommit(c handlers.GroupCaller, r *kmsg.OffsetCommitRequest, done func(*kmsg.OffsetCommitResponse)) {
+	g.Service.OffsetCommit(caller(c), r, done)
+}
+
+func (g groups) OffsetFetch(c handlers.GroupCaller, r *kmsg.OffsetFetchRequest, done func(*kmsg.OffsetFetchResponse)) {
+	g.Service.OffsetFetch(caller(c), r, done)
+}
+
+func (g groups) OffsetDelete(c handlers.GroupCaller, r *kmsg.OffsetDeleteRequest, done func(*kmsg.OffsetDeleteResponse)) {
+	g.Service.OffsetDelete(caller(c), r, done)
+}
+
+func (g groups) DescribeGroups(c handlers.GroupCaller, r *kmsg.DescribeGroupsRequest, done func(*kmsg.DescribeGroupsResponse)) {
+	g.Service.DescribeGroups(caller(c), r, done)
+}
+
+func (g groups) ListGroups(c handlers.GroupCaller, r *kmsg.ListGroupsRequest, done func(*kmsg.ListGroupsResponse)) {
+	g.Service.ListGroups(caller(c), r, done)
+}
+
+func (g groups) DeleteGroups(c handlers.GroupCaller, r *kmsg.DeleteGroupsRequest, done func(*kmsg.DeleteGroupsResponse)) {
+	g.Service.DeleteGroups(caller(c), r, done)
+}
+
+// groupConfig reads the group coordinator's settings.
+func groupConfig(s *config.Static) groupcoord.Config {
+	c := groupcoord.DefaultConfig()
+	c.NumPartitions = int32(s.Int("offsets.topic.num.partitions"))
+	c.InitialRebalanceDelayMillis = int32(s.Int("group.initial.rebalance.delay.ms"))
+	c.MinSessionTimeoutMillis = int32(s.Int("group.min.session.timeout.ms"))
+	c.MaxSessionTimeoutMillis = int32(s.Int("group.max.session.timeout.ms"))
+	c.MaxSize = int32(s.Int("group.max.size"))
+	c.OffsetsRetentionMillis = int64(s.Int("offsets.retention.minutes")) * 60_000
+	c.OffsetsRetentionCheckMillis = s.Long("offsets.retention.check.interval.ms")
+	c.OffsetMetadataMaxChars = int32(s.Int("offset.metadata.max.bytes"))
+	c.CommitTimeoutMillis = int32(s.Int("offsets.commit.timeout.ms"))
+	return c
+}
+
+// startGroups has the coordinator take up the partitions of __consumer_offsets that this broker leads, now and as they come and go, and
+// forget the offsets of topics that are deleted.
+func (b *Broker) startGroups() {
+	first := true
+	b.node.Subscribe(func(d cluster.Delta, _ *cluster.Image) {
+		b.followOffsetsTopic(d, first)
+		first = false
+	})
+	b.groups.Runtime().AwaitLoads()
+}
+
+// seedTopics makes the topics of --topic that aren't there yet.
+func seedTopics(ctx context.Context, h *handlers.Handlers, topics []config.SeedTopic) error {
+	for _, t := range topics {
+		if err := h.SeedTopic(ctx, t.Name, t.Partitions); err != nil {
+			return fmt.Errorf("topic: can't create %q: %w", t.Name, err)
+		}
+	}
+	return nil
+}
+
+// maxBatchBytes gives the current max.message.bytes of a topic.
+func (b *Broker) maxBatchBytes(topic string) func() int {
+	return func() int {
+		img := b.node.Image()
+		return config.Layers{
+			Topic:   img.Configs(cluster.ConfigResource{Type: cluster.ResourceTopic, Name: topic}),
+			Broker:  img.Configs(cluster.ConfigResource{Type: cluster.ResourceBroker, Name: strconv.Itoa(int(b.cfg.NodeID))}),
+			Cluster: img.Configs(cluster.ConfigResource{Type: cluster.ResourceBroker}),
+			Static:  b.cfg.Static,
+		}.Int(config.Topic, "max.message.bytes")
+	}
+}
+
+func (b *Broker) loadShard(partition int32, empty bool) {
+	p, err := b.node.Partition(groupcoord.OffsetsTopic, partition)
+	if err != nil {
+		b.log.Error("a partition of the offsets topic can't be taken up", "partition", partition, "error", err)
+		return
+	}
+	l := coord.PartitionLog(p, b.maxBatchBytes(groupcoord.OffsetsTopic))
+	if empty {
+		b.groups.Runtime().LoadEmpty(partition, l)
+		return
+	}
+	b.groups.Runtime().Load(partition, l)
+}
+
+func (b *Broker) logDirs() []handlers.LogDir {
+	var dirs []handlers.LogDir
+	for _, d := range b.dirs {
+		total, free := b.fs.Usage(d)
+		dirs = append(dirs, handlers.LogDir{Path: d, TotalBytes: total, FreeBytes: free})
+	}
+	return dirs
+}
+
+// wireLimits reads the limits of connections and requests.
+func wireLimits(cfg *config.Config) wire.Limits {
+	s, l := cfg.Static, wire.DefaultLimits()
+	l.MaxRequestBytes = s.Int("socket.request.max.bytes")
+	if n := s.Long("queued.max.request.bytes"); n > 0 {
+		l.FrameMemory = n
+	}
+	if ms := s.Long("connections.max.idle.ms"); ms > 0 {
+		l.IdleTimeout = time.Duration(ms) * time.Millisecond
+	} else if ms < 0 {
+		l.IdleTimeout = 0
+	}
+	l.MaxConnections = s.Int("max.connections")
+	l.MaxConnectionsPerIP = s.Int("max.connections.per.ip")
+	l.ConnectionsPerSecond = s.Int("max.connection.creation.rate")
+	for _, o := range strings.Split(s.String("max.connections.per.ip.overrides"), ",") {
+		host, n, ok := strings.Cut(strings.TrimSpace(o), ":")
+		if i := strings.LastIndexByte(o, ':'); i > 0 {
+			host, n = strings.TrimSpace(o[:i]), strings.TrimSpace(o[i+1:])
+		}
+		addr, err := netip.ParseAddr(host)
+		count, err2 := strconv.Atoi(n)
+		if !ok || err != nil || err2 != nil {
+			continue // names are not resolved: the setting's check says so
+		}
+		if l.MaxConnectionsOfIP == nil {
+			l.MaxConnectionsOfIP = map[netip.Addr]int{}
+		}
+		l.MaxConnectionsOfIP[addr] = count
+	}
+	return l
+}
+
+// followOffsetsTopic takes up the partitions of the offsets topic that a change brought here and gives up those that it took. In the first call, at
+// the start, they hold what an earlier life wrote; partitions that are made later are empty.
+func (b *Broker) followOffsetsTopic(d cluster.Delta, first bool) {
+	for _, t := range d.CreatedTopics {
+		if t.Name != groupcoord.OffsetsTopic {
+			continue
+		}
+		for i, p := range t.Partitions {
+			if p.Leader == b.cfg.NodeID {
+				b.loadShard(int32(i), !first)
+			}
+		}
+	}
+	for _, t := range d.DeletedTopics {
+		if t.Name == groupcoord.OffsetsTopic {
+			for _, p := range b.groups.Runtime().Partitions() {
+				b.groups.Runtime().Unload(p)
+			}
+		}
+	}
+}
