@@ -51,6 +51,9 @@ func (s *Static) checkTogether() error {
 	return nil
 }
 
+// CheckTogether says what of the settings doesn't fit together, for those that change at run time.
+func (s *Static) CheckTogether() error { return s.checkTogether() }
+
 // orders are pairs of which the first must not be above the second.
 var orders = []struct{ least, most string }{
 	{"group.min.session.timeout.ms", "group.max.session.timeout.ms"},
