@@ -135,7 +135,9 @@ func (d *driver) newShard() {
 
 func (d *driver) out() *coord.Output { return &coord.Output{Now: d.now, Wall: d.now} }
 
-func (d *driver) event(format string, args ...any) { d.events = append(d.events, fmt.Sprintf(format, args...)) }
+func (d *driver) event(format string, args ...any) {
+	d.events = append(d.events, fmt.Sprintf(format, args...))
+}
 
 // do runs an operation as the runtime does.
 func (d *driver) do(op func(s *Shard, out *coord.Output)) {
