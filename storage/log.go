@@ -22,7 +22,8 @@ type Log struct {
 	fs     vfs.FS
 	dir    string
 	tp     TopicPartition
-	name   string // of tp, for messages
+	id     TopicID // the topic's, zero where it has none
+	name   string  // of tp, for messages
 	logger *slog.Logger
 	files  *fileCache
 	// saveLogStart makes a moved log start durable; nil where nobody keeps it.

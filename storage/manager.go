@@ -2,16 +2,12 @@ package storage
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"log/slog"
-	"maps"
 	"path"
-	"strings"
 	"sync"
 	"time"
 
@@ -87,19 +83,6 @@ type deletedDir struct {
 	dueMillis int64
 }
 
-// dataDir is one data directory.
-type dataDir struct {
-	path  string
-	id    TopicID
-	lock  io.Closer
-	meta  metaProperties
-	clean bool
-	// The rest is the Manager's, under mu. The maps are what the checkpoint files say; they are replaced, not changed.
-	recoveryPoints, logStarts, highWatermarks map[TopicPartition]int64
-	stored                                    map[TopicPartition]TopicID
-	logs                                      int
-}
-
 // StoredLog is a partition that a data directory holds.
 type StoredLog struct {
 	TP      TopicPartition
@@ -152,159 +135,6 @@ func (m *Manager) unlock() {
 		if d.lock != nil {
 			_ = d.lock.Close() // the lock goes with the process at the latest
 			d.lock = nil
-		}
-	}
-}
-
-// openDir locks one data directory and reads its files. The result isn't nil once the lock is taken.
-func (m *Manager) openDir(p string) (*dataDir, error) {
-	fsys := m.cfg.FS
-	if err := makeDurableDir(fsys, p); err != nil {
-		return nil, err
-	}
-	lock, err := fsys.Lock(p + "/" + lockFile)
-	if errors.Is(err, vfs.ErrLocked) {
-		return nil, fmt.Errorf("%w: %w", ErrDirLocked, err)
-	}
-	if err != nil {
-		return nil, err
-	}
-	d := &dataDir{path: p, lock: lock, stored: map[TopicPartition]TopicID{}}
-	if d.meta, err = readMeta(fsys, p); err != nil {
-		return d, err
-	}
-	if d.meta.nodeID >= 0 && d.meta.nodeID != m.cfg.NodeID {
-		return d, fmt.Errorf("%w: it is node %d's, this is node %d", ErrForeignNode, d.meta.nodeID, m.cfg.NodeID)
-	}
-	if c := d.meta.clusterID; c != "" {
-		if m.clusterID != "" && m.clusterID != c {
-			return d, fmt.Errorf("%w: it is cluster %s's, this is cluster %s", ErrForeignCluster, c, m.clusterID)
-		}
-		m.clusterID = c
-	}
-	return d, m.readDir(d)
-}
-
-// makeDurableDir makes a directory and those above it that are missing, durably.
-func makeDurableDir(fsys vfs.FS, p string) error {
-	var made []string
-	for at := p; ; at = parentOf(at) {
-		if _, err := fsys.Stat(at); err == nil || at == parentOf(at) {
-			break
-		} else if !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		made = append(made, at)
-	}
-	if err := fsys.MkdirAll(p); err != nil {
-		return err
-	}
-	for _, at := range made {
-		if err := fsys.SyncDir(parentOf(at)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (m *Manager) readDir(d *dataDir) error {
-	fsys := m.cfg.FS
-	entries, err := fsys.ReadDir(d.path)
-	if err != nil {
-		return err
-	}
-	present := map[string]bool{}
-	for _, e := range entries {
-		name := e.Name()
-		if !e.IsDir() {
-			present[name] = true
-			continue
-		}
-		if strings.HasSuffix(name, deleteSuffix) {
-			if err := fsys.RemoveAll(d.path + "/" + name); err != nil {
-				return err
-			}
-			continue
-		}
-		tp, ok := parsePartitionDir(name)
-		if !ok {
-			continue
-		}
-		id, err := readTopicID(fsys, d.path+"/"+name)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, errBadCheckpoint) {
-			return err
-		}
-		d.stored[tp] = id
-	}
-	d.logs = len(d.stored)
-	for _, c := range []struct {
-		name string
-		to   *map[TopicPartition]int64
-	}{{recoveryPointFile, &d.recoveryPoints}, {logStartFile, &d.logStarts}, {highWatermarkFile, &d.highWatermarks}} {
-		*c.to = map[TopicPartition]int64{}
-		if !present[c.name] {
-			continue
-		}
-		offsets, err := readOffsets(fsys, d.path+"/"+c.name)
-		if err != nil {
-			if !errors.Is(err, errBadCheckpoint) && !errors.Is(err, errFileTooLarge) {
-				return err
-			}
-			m.cfg.Logger.Warn("a checkpoint file is damaged; it is made anew", "file", d.path+"/"+c.name, "cause", err)
-			continue
-		}
-		*c.to = offsets
-	}
-	if present[cleanShutdownFile] {
-		d.clean = true
-		// From now on a crash is a crash.
-		if err := fsys.Remove(d.path + "/" + cleanShutdownFile); err != nil {
-			return err
-		}
-		return fsys.SyncDir(d.path)
-	}
-	return nil
-}
-
-// settleIdentity writes meta.properties where it is missing or doesn't name the cluster yet.
-func (m *Manager) settleIdentity() error {
-	for _, d := range m.dirs {
-		if d.meta.clusterID == "" && m.clusterID == "" {
-			if d.meta.directoryID == (TopicID{}) {
-				d.meta.directoryID = newUUID()
-			}
-			continue // written once the cluster has a name
-		}
-		if err := m.writeIdentity(d); err != nil {
-			return fmt.Errorf("data directory %s: %w", d.path, err)
-		}
-	}
-	return nil
-}
-
-func (m *Manager) writeIdentity(d *dataDir) error {
-	want := metaProperties{clusterID: m.clusterID, nodeID: m.cfg.NodeID, directoryID: d.meta.directoryID}
-	if want.directoryID == (TopicID{}) {
-		want.directoryID = newUUID()
-	}
-	if want == d.meta {
-		return nil
-	}
-	if err := writeMeta(m.cfg.FS, d.path, want); err != nil {
-		return err
-	}
-	d.meta = want
-	return nil
-}
-
-// newUUID makes a random id as Kafka's Uuid.randomUuid: version 4, and its text doesn't begin with a dash.
-func newUUID() (id TopicID) {
-	for {
-		_, _ = rand.Read(id[:]) // it never fails
-		id[6] = id[6]&0x0f | 0x40
-		id[8] = id[8]&0x3f | 0x80
-		if encodeUUID(id)[0] != '-' {
-			return id
 		}
 	}
 }
@@ -378,10 +208,13 @@ func (m *Manager) Open(tp TopicPartition, id TopicID, cfg LogConfig) (*Log, erro
 	if ml := m.logs[tp]; ml != nil {
 		m.mu.Unlock()
 		<-ml.up
-		if ml.err == nil && id != (TopicID{}) {
-			ml.err = ml.log.checkTopicID(id, true)
+		if ml.err != nil {
+			return nil, ml.err
 		}
-		return ml.log, ml.err
+		if stored := ml.log.id; id != stored && id != (TopicID{}) && stored != (TopicID{}) {
+			return nil, fmt.Errorf("%w: the open log's is %s, the topic's %s", ErrInconsistentTopicID, encodeUUID(stored), encodeUUID(id))
+		}
+		return ml.log, nil
 	}
 	d := m.place(tp)
 	_, had := d.stored[tp]
@@ -591,151 +424,6 @@ func (m *Manager) RemoveDeleted(now int64) error {
 		}
 	}
 	return errors.Join(errs...)
-}
-
-// Checkpoint makes the closed segments durable and writes recovery points, log starts and high watermarks. It is called from time
-// to time; Close does it too.
-func (m *Manager) Checkpoint() error {
-	var errs []error
-	for _, l := range m.Logs() {
-		if l.Err() != nil {
-			continue
-		}
-		err := l.SyncClosed()
-		if err == nil {
-			err = l.Snapshot()
-		}
-		if err != nil && !errors.Is(err, ErrClosed) {
-			errs = append(errs, err)
-		}
-	}
-	return errors.Join(append(errs, m.writeCheckpoints())...)
-}
-
-func (m *Manager) writeCheckpoints() error {
-	m.checkpointMu.Lock()
-	defer m.checkpointMu.Unlock()
-	var errs []error
-	for _, d := range m.dirs {
-		if err := m.writeDirCheckpoints(d); err != nil {
-			errs = append(errs, fmt.Errorf("%w: %s: %w", ErrStorage, d.path, err))
-		}
-	}
-	return errors.Join(errs...)
-}
-
-// checkpoint is what a checkpoint file is to say.
-type checkpoint struct {
-	file    string
-	is      *map[TopicPartition]int64 // what it says now
-	offsets map[TopicPartition]int64
-}
-
-// checkpoints gives what the three files of a directory should say. The caller holds mu.
-func (m *Manager) checkpoints(d *dataDir) []checkpoint {
-	stored := func(offsets map[TopicPartition]int64) map[TopicPartition]int64 {
-		c := make(map[TopicPartition]int64, len(offsets)+1)
-		for tp, offset := range offsets {
-			if _, ok := d.stored[tp]; ok {
-				c[tp] = offset
-			}
-		}
-		return c
-	}
-	recovery, starts, high := stored(d.recoveryPoints), stored(d.logStarts), stored(d.highWatermarks)
-	for _, l := range m.openLogs(d) {
-		recovery[l.tp] = l.DurableEndOffset()
-		high[l.tp] = l.HighWatermark()
-		if v := l.view.Load(); v.start > v.segments[0].base {
-			starts[l.tp] = v.start
-		} else {
-			delete(starts, l.tp)
-		}
-	}
-	return []checkpoint{
-		{recoveryPointFile, &d.recoveryPoints, recovery},
-		{logStartFile, &d.logStarts, starts},
-		{highWatermarkFile, &d.highWatermarks, high},
-	}
-}
-
-// write writes the file if it doesn't say that already. The caller holds checkpointMu.
-func (m *Manager) write(d *dataDir, c checkpoint) error {
-	if maps.Equal(*c.is, c.offsets) { // checkpointMu keeps others from replacing it
-		return nil
-	}
-	if err := writeOffsets(m.cfg.FS, d.path, c.file, c.offsets); err != nil {
-		return err
-	}
-	m.mu.Lock()
-	*c.is = c.offsets
-	m.mu.Unlock()
-	return nil
-}
-
-// writeDirCheckpoints writes the three files of a directory where they changed. The caller holds checkpointMu.
-func (m *Manager) writeDirCheckpoints(d *dataDir) error {
-	m.mu.Lock()
-	files := m.checkpoints(d)
-	m.mu.Unlock()
-	for _, c := range files {
-		if err := m.write(d, c); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// saveLogStart makes a moved log start durable.
-func (m *Manager) saveLogStart(d *dataDir, tp TopicPartition, offset int64) error {
-	m.checkpointMu.Lock()
-	defer m.checkpointMu.Unlock()
-	m.mu.Lock()
-	c := checkpoint{logStartFile, &d.logStarts, maps.Clone(d.logStarts)}
-	m.mu.Unlock()
-	c.offsets[tp] = max(c.offsets[tp], offset)
-	return m.write(d, c)
-}
-
-// saveRecoveryPoint makes a recovery point durable that went down.
-func (m *Manager) saveRecoveryPoint(d *dataDir, tp TopicPartition, offset int64) error {
-	m.checkpointMu.Lock()
-	defer m.checkpointMu.Unlock()
-	m.mu.Lock()
-	c := checkpoint{recoveryPointFile, &d.recoveryPoints, maps.Clone(d.recoveryPoints)}
-	m.mu.Unlock()
-	if was, ok := c.offsets[tp]; !ok || was <= offset {
-		return nil
-	}
-	c.offsets[tp] = offset
-	return m.write(d, c)
-}
-
-// forget takes a partition out of the checkpoint files.
-func (m *Manager) forget(d *dataDir, tp TopicPartition) error {
-	m.checkpointMu.Lock()
-	defer m.checkpointMu.Unlock()
-	m.mu.Lock()
-	files := []checkpoint{
-		{recoveryPointFile, &d.recoveryPoints, nil},
-		{logStartFile, &d.logStarts, nil},
-		{highWatermarkFile, &d.highWatermarks, nil},
-	}
-	var stale []checkpoint
-	for _, c := range files {
-		if _, ok := (*c.is)[tp]; ok {
-			c.offsets = maps.Clone(*c.is)
-			delete(c.offsets, tp)
-			stale = append(stale, c)
-		}
-	}
-	m.mu.Unlock()
-	for _, c := range stale {
-		if err := m.write(d, c); err != nil {
-			return fmt.Errorf("%w: %w", ErrStorage, err)
-		}
-	}
-	return nil
 }
 
 // Close closes all logs, writes the checkpoints, and the clean-shutdown mark in each directory whose logs all closed well, and gives the
