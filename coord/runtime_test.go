@@ -135,6 +135,7 @@ func TestWrite_fails_after_the_commit_timeout(t *testing.T) {
 		time.Sleep(3 * time.Second)
 		put(t, r, &results, "b")
 		time.Sleep(1999 * time.Millisecond)
+		synctest.Wait()
 		wantAll(t, "before", results)
 		time.Sleep(2 * time.Millisecond)
 		synctest.Wait()
