@@ -17,17 +17,23 @@ func noRelease() {}
 // (FETCH-01, 03 to 06, 13, 33). Reading on at Next misses nothing; where upTo lies within a batch, which isn't given then, Next is upTo and
 // that batch comes whole. It takes no lock, and works on a log that has stopped.
 func (l *Log) Read(offset, upTo, maxBytes int64, atLeastOne bool) (Records, error) {
+	var r Records
+	err := l.withView(func(v *view) (err error) {
+		r, err = l.read(v, offset, upTo, maxBytes, atLeastOne)
+		return err
+	})
+	return r, err
+}
+
+// withView calls fn with the view, and again where a segment went meanwhile: then the new view says what is true.
+func (l *Log) withView(fn func(v *view) error) error {
 	for {
 		v := l.view.Load()
-		r, err := l.read(v, offset, upTo, maxBytes, atLeastOne)
-		if err == nil {
-			return r, nil
-		}
-		// A segment may have gone since the view was loaded; then the new one says what is true.
-		if v != l.view.Load() && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrClosed)) {
+		err := fn(v)
+		if err != nil && v != l.view.Load() && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrClosed)) {
 			continue
 		}
-		return Records{}, err
+		return err
 	}
 }
 

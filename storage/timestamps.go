@@ -14,8 +14,15 @@ var errFound = errors.New("found")
 
 // OffsetForTimestamp finds the first record from the log start on whose timestamp is timestampMillis or later, inside compressed
 // batches too; Offset is -1 where there is none below upTo (LOFF-03, LOFF-04). Timestamps need not rise.
-func (l *Log) OffsetForTimestamp(timestampMillis, upTo int64) (TimestampOffset, error) {
-	v := l.view.Load()
+func (l *Log) OffsetForTimestamp(timestampMillis, upTo int64) (found TimestampOffset, err error) {
+	err = l.withView(func(v *view) error {
+		found, err = l.offsetForTimestamp(v, timestampMillis, upTo)
+		return err
+	})
+	return found, err
+}
+
+func (l *Log) offsetForTimestamp(v *view, timestampMillis, upTo int64) (TimestampOffset, error) {
 	for i := v.floor(v.start); i < len(v.segments); i++ {
 		newest, err := l.newestOf(v, i)
 		if err != nil {
@@ -115,8 +122,15 @@ func (l *Log) decompressedLimit(size int) int {
 
 // MaxTimestamp finds the first record with the largest timestamp of the log; Offset is -1 where the log has none, or where that
 // record isn't below upTo (LOFF-05). A record below the log start counts as long as its segment is there, as in Kafka.
-func (l *Log) MaxTimestamp(upTo int64) (TimestampOffset, error) {
-	v := l.view.Load()
+func (l *Log) MaxTimestamp(upTo int64) (found TimestampOffset, err error) {
+	err = l.withView(func(v *view) error {
+		found, err = l.maxTimestamp(v, upTo)
+		return err
+	})
+	return found, err
+}
+
+func (l *Log) maxTimestamp(v *view, upTo int64) (TimestampOffset, error) {
 	best, at := timeEntry{timestamp: noTimestamp}, -1
 	for i := range v.segments {
 		newest, err := l.newestOf(v, i)

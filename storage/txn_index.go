@@ -79,7 +79,8 @@ func (s *segment) flushTxns() error {
 }
 
 // AbortedTxns lists the aborted transactions that overlap the offsets from (inclusive) to upTo (exclusive), in the order of
-// their markers, as Kafka's UnifiedLog.collectAbortedTransactions.
+// their markers, as Kafka's UnifiedLog.collectAbortedTransactions. ErrOffsetOutOfRange says that the segment of from is gone, and with it what
+// was aborted there: somebody who read its records before must not give them to anybody.
 func (l *Log) AbortedTxns(from, upTo int64) ([]AbortedTxn, error) {
 	txns, err := l.abortedTxns(from, upTo)
 	if errors.Is(err, errTxnIndexDamaged) {
@@ -90,6 +91,9 @@ func (l *Log) AbortedTxns(from, upTo int64) ([]AbortedTxn, error) {
 			return nil, err
 		}
 		txns, err = l.abortedTxns(from, upTo)
+	}
+	if err == nil && from < l.view.Load().segments[0].base {
+		return nil, fmt.Errorf("%w: %d is below the segments of %s", ErrOffsetOutOfRange, from, l.name)
 	}
 	return txns, err
 }
