@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -62,8 +63,26 @@ func newRuntime() *coord.Runtime[*journal] {
 	return coord.New(cfg, func(int32) *journal { return &journal{} })
 }
 
+// answers collects what was answered, from any goroutine.
+type answers struct {
+	mu   sync.Mutex
+	list []string
+}
+
+func (a *answers) add(s string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.list = append(a.list, s)
+}
+
+func (a *answers) all() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.Clone(a.list)
+}
+
 // put writes a record and says in results how that went.
-func put(t *testing.T, r *coord.Runtime[*journal], results *[]string, keys ...string) {
+func put(t *testing.T, r *coord.Runtime[*journal], results *answers, keys ...string) {
 	t.Helper()
 	err := r.Do(0, func(_ *journal, out *coord.Output) {
 		var records []coord.Record
@@ -71,7 +90,7 @@ func put(t *testing.T, r *coord.Runtime[*journal], results *[]string, keys ...st
 			records = append(records, coord.Record{Key: []byte(k), Value: []byte("v")})
 		}
 		out.Write(coord.Write{Records: records, Done: func(out *coord.Output, err error) {
-			out.Reply(func() { *results = append(*results, fmt.Sprintf("%s: %v", strings.Join(keys, "+"), err)) })
+			out.Reply(func() { results.add(fmt.Sprintf("%s: %v", strings.Join(keys, "+"), err)) })
 		}})
 	})
 	if err != nil {
@@ -98,29 +117,29 @@ func TestWrite_is_done_once_it_is_committed(t *testing.T) {
 	r, l := newRuntime(), &coordtest.Log{}
 	defer r.Close()
 	r.LoadEmpty(0, l)
-	var results []string
+	var results answers
 	put(t, r, &results, "a")
-	wantAll(t, "committed at once", results, "a: <nil>")
+	wantAll(t, "committed at once", results.all(), "a: <nil>")
 	l.Hold()
 	put(t, r, &results, "b", "c")
 	put(t, r, &results, "d")
 	put(t, r, &results) // a barrier: nothing to write, but all before it
-	wantAll(t, "before the commit", results, "a: <nil>")
+	wantAll(t, "before the commit", results.all(), "a: <nil>")
 	wantAll(t, "the state is ahead", replayed(t, r), "0:a=v", "1:b=v", "2:c=v", "3:d=v")
 	l.Release()
-	wantAll(t, "after the commit", results, "a: <nil>", "b+c: <nil>", "d: <nil>", ": <nil>")
+	wantAll(t, "after the commit", results.all(), "a: <nil>", "b+c: <nil>", "d: <nil>", ": <nil>")
 }
 
 func TestWrite_that_cannot_be_appended_changes_nothing(t *testing.T) {
 	r, l := newRuntime(), &coordtest.Log{}
 	defer r.Close()
 	r.LoadEmpty(0, l)
-	var results []string
+	var results answers
 	l.FailAppends(storage.ErrStorage)
 	put(t, r, &results, "a")
 	l.FailAppends(nil)
 	put(t, r, &results, "b")
-	wantAll(t, "results", results, "a: storage failure", "b: <nil>")
+	wantAll(t, "results", results.all(), "a: storage failure", "b: <nil>")
 	wantAll(t, "state", replayed(t, r), "0:b=v")
 }
 
@@ -130,21 +149,21 @@ func TestWrite_fails_after_the_commit_timeout(t *testing.T) {
 		defer r.Close()
 		r.LoadEmpty(0, l)
 		l.Hold()
-		var results []string
+		var results answers
 		put(t, r, &results, "a")
 		time.Sleep(3 * time.Second)
 		put(t, r, &results, "b")
 		time.Sleep(1999 * time.Millisecond)
 		synctest.Wait()
-		wantAll(t, "before", results)
+		wantAll(t, "before", results.all())
 		time.Sleep(2 * time.Millisecond)
 		synctest.Wait()
-		wantAll(t, "the first", results, "a: "+coord.ErrTimeout.Error())
+		wantAll(t, "the first", results.all(), "a: "+coord.ErrTimeout.Error())
 		if n := l.Waiters(); n != 1 {
 			t.Errorf("%d wait for a commit, want 1", n)
 		}
 		l.Release()
-		wantAll(t, "the second", results, "a: "+coord.ErrTimeout.Error(), "b: <nil>")
+		wantAll(t, "the second", results.all(), "a: "+coord.ErrTimeout.Error(), "b: <nil>")
 	})
 }
 
@@ -153,10 +172,10 @@ func TestWrite_fails_when_its_commit_is_refused(t *testing.T) {
 	defer r.Close()
 	r.LoadEmpty(0, l)
 	l.Hold()
-	var results []string
+	var results answers
 	put(t, r, &results, "a")
 	l.FailWaiters(errors.New("no longer the leader"))
-	wantAll(t, "results", results, "a: no longer the leader")
+	wantAll(t, "results", results.all(), "a: no longer the leader")
 }
 
 func TestWrite_commits_that_are_reported_from_within_an_append(t *testing.T) {
@@ -164,12 +183,13 @@ func TestWrite_commits_that_are_reported_from_within_an_append(t *testing.T) {
 	defer r.Close()
 	r.LoadEmpty(0, l)
 	l.Hold()
-	var results []string
+	var results answers
 	put(t, r, &results, "a")
 	l.CommitOnAppend() // the next append calls the first one's waiter on this goroutine, with the shard's mutex held
 	put(t, r, &results, "b")
-	slices.Sort(results)
-	wantAll(t, "results", results, "a: <nil>", "b: <nil>")
+	sorted := results.all()
+	slices.Sort(sorted)
+	wantAll(t, "results", sorted, "a: <nil>", "b: <nil>")
 }
 
 func TestWrite_is_split_only_where_it_may_be(t *testing.T) {
@@ -223,7 +243,7 @@ func TestLoad_replays_the_log(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var results []string
+	var results answers
 	put(t, r, &results, "d")
 	wantAll(t, "goes on behind the log", replayed(t, r)[4:], "6:d=v")
 }
@@ -288,21 +308,21 @@ func TestUnload_fails_what_waits(t *testing.T) {
 	r, l := newRuntime(), &coordtest.Log{}
 	r.LoadEmpty(0, l)
 	l.Hold()
-	var results []string
+	var results answers
 	put(t, r, &results, "a")
 	err := r.Do(0, func(j *journal, _ *coord.Output) {
-		j.parked = append(j.parked, func(s string) { results = append(results, s) })
+		j.parked = append(j.parked, results.add)
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	r.Unload(0)
-	wantAll(t, "results", results, "a: "+coord.ErrNotCoordinator.Error(), "unloaded")
+	wantAll(t, "results", results.all(), "a: "+coord.ErrNotCoordinator.Error(), "unloaded")
 	if n := l.Waiters(); n != 0 {
 		t.Errorf("%d still wait for a commit", n)
 	}
 	l.Release()
-	wantAll(t, "nothing twice", results, "a: "+coord.ErrNotCoordinator.Error(), "unloaded")
+	wantAll(t, "nothing twice", results.all(), "a: "+coord.ErrNotCoordinator.Error(), "unloaded")
 	r.Close()
 }
 
@@ -310,21 +330,21 @@ func TestLoad_over_a_shard_that_is_active(t *testing.T) {
 	r, l := newRuntime(), &coordtest.Log{}
 	defer r.Close()
 	r.LoadEmpty(0, l)
-	var results []string
+	var results answers
 	put(t, r, &results, "a")
 	l.Hold()
 	put(t, r, &results, "b")
 	r.Load(0, l)
 	r.AwaitLoads()
-	wantAll(t, "results", results, "a: <nil>", "b: "+coord.ErrNotCoordinator.Error())
+	wantAll(t, "results", results.all(), "a: <nil>", "b: "+coord.ErrNotCoordinator.Error())
 	wantAll(t, "replayed", replayed(t, r), "0:a=v", "1:b=v")
 	// what was loaded isn't committed yet: a barrier waits for it
 	put(t, r, &results)
-	if len(results) != 2 {
-		t.Errorf("the barrier didn't wait: %v", results)
+	if all := results.all(); len(all) != 2 {
+		t.Errorf("the barrier didn't wait: %v", all)
 	}
 	l.Release()
-	wantAll(t, "then", results[2:], ": <nil>")
+	wantAll(t, "then", results.all()[2:], ": <nil>")
 }
 
 func TestTimer_ticks_at_the_machine_s_deadline(t *testing.T) {
