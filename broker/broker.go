@@ -1,6 +1,6 @@
 // Package broker puts the parts together. Start brings a broker up in this order, each part needing those before it:
 //
-//  1. the addresses are tried, so that a port in use is said before anything is written;
+//  1. the addresses are bound, so that a port in use is said before anything is written;
 //  2. data directories: lock, checkpoints; after a crash, recovery;
 //  3. the controller: leads at once, knows the cluster's metadata, opens the partitions;
 //  4. seeded topics; the group coordinator takes up its partitions;
@@ -51,6 +51,7 @@ type Broker struct {
 	endpoints *endpoints
 	server    *wire.Server
 	http      *httpapi.Server
+	reserved  []reservation // until the port opens
 	listeners []wire.Listener
 	ready     atomic.Bool
 
@@ -87,9 +88,11 @@ func Start(ctx context.Context, cfg *config.Config, log *slog.Logger) (b *Broker
 	began := time.Now()
 	b = &Broker{cfg: cfg, log: log, stopNode: func() {}, stopWire: func() {}, stopReqs: func() {}, stopHTTP: func() {}}
 	specs := listenerSpecs(cfg)
-	if err := probe(ctx, specs); err != nil {
+	reserved, err := reserve(ctx, specs)
+	if err != nil {
 		return nil, err
 	}
+	b.reserved = reserved
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, b.Stop())
@@ -118,7 +121,7 @@ func Start(ctx context.Context, cfg *config.Config, log *slog.Logger) (b *Broker
 	if err := b.startHTTP(ctx); err != nil {
 		return b, err
 	}
-	if err := b.startWire(ctx, specs, h); err != nil {
+	if err := b.startWire(ctx, h); err != nil {
 		return b, err
 	}
 	b.ready.Store(true)
@@ -235,11 +238,13 @@ func (b *Broker) newHandlers() *handlers.Handlers {
 	return h
 }
 
-func (b *Broker) startWire(ctx context.Context, specs []listenerSpec, h *handlers.Handlers) error {
+func (b *Broker) startWire(ctx context.Context, h *handlers.Handlers) error {
 	b.server = wire.New(wire.Config{
 		APIs: handlers.WireAPIs(), Handle: h.Handle, Limits: wireLimits(b.cfg), Logger: b.log, Observe: b.http.Observe,
 	})
-	bound, err := bind(ctx, specs)
+	reserved := b.reserved
+	b.reserved = nil
+	bound, err := open(reserved)
 	if err != nil {
 		return err
 	}
@@ -270,6 +275,7 @@ func (b *Broker) Stop() error {
 
 func (b *Broker) stop() error {
 	b.ready.Store(false)
+	release(b.reserved)
 	b.stopReqs()
 	if b.groups != nil {
 		b.groups.Close()

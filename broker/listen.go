@@ -32,51 +32,68 @@ func expand(address string) ([]string, error) {
 	return []string{address}, nil
 }
 
-// bind opens every address of every listener, or none. IPv6's loopback may be missing on a machine; that is no error where IPv4's is there.
-func bind(ctx context.Context, specs []listenerSpec) (bound []wire.Listener, err error) {
+// reservation is an address that is ours but takes no connections yet: a client that comes now is refused.
+type reservation struct {
+	listener string
+	socket   boundSocket
+}
+
+// reserve binds every address of every listener, or none, so that a port in use is known before anything else is started. IPv6's loopback
+// may be missing on a machine; that is no error where IPv4's is there.
+func reserve(ctx context.Context, specs []listenerSpec) (reserved []reservation, err error) {
 	defer func() {
 		if err != nil {
-			for _, l := range bound {
-				l.Net.Close()
-			}
-			bound = nil
+			release(reserved)
+			reserved = nil
 		}
 	}()
-	var lc net.ListenConfig
 	for _, spec := range specs {
 		for _, address := range spec.addresses {
 			all, err := expand(address)
 			if err != nil {
-				return bound, err
+				return reserved, err
 			}
 			for i, a := range all {
 				if i > 0 { // the second family of localhost: the port that the first one got
-					_, port, _ := net.SplitHostPort(bound[len(bound)-1].Net.Addr().String())
 					host, _, _ := net.SplitHostPort(a)
-					a = net.JoinHostPort(host, port)
+					a = net.JoinHostPort(host, strconv.Itoa(reserved[len(reserved)-1].socket.port()))
 				}
-				l, err := lc.Listen(ctx, "tcp", a)
+				socket, err := bind(ctx, a)
 				if err != nil && i > 0 && !errors.Is(err, syscall.EADDRINUSE) {
 					continue
 				}
 				if errors.Is(err, syscall.EADDRINUSE) {
-					return bound, fmt.Errorf("listen: the address %s is in use by another program; choose a free one with --listen", a)
+					return reserved, fmt.Errorf("listen: the address %s is in use by another program; choose a free one with --listen", a)
 				}
 				if err != nil {
-					return bound, fmt.Errorf("listen: can't listen on %s: %w", a, err)
+					return reserved, fmt.Errorf("listen: can't listen on %s: %w", a, err)
 				}
-				bound = append(bound, wire.Listener{Name: spec.name, Net: l})
+				reserved = append(reserved, reservation{spec.name, socket})
 			}
 		}
 	}
-	return bound, nil
+	return reserved, nil
 }
 
-// probe checks that the addresses can be bound, before anything else is started.
-func probe(ctx context.Context, specs []listenerSpec) error {
-	bound, err := bind(ctx, specs)
-	for _, l := range bound {
-		l.Net.Close()
+// open has the reserved addresses take connections. The reservations are used up, whatever comes out.
+func open(reserved []reservation) (listeners []wire.Listener, err error) {
+	for i, r := range reserved {
+		l, err := r.socket.listen()
+		if err != nil {
+			release(reserved[i+1:])
+			for _, l := range listeners {
+				l.Net.Close()
+			}
+			return nil, fmt.Errorf("listen: %w", err)
+		}
+		listeners = append(listeners, wire.Listener{Name: r.listener, Net: l})
 	}
-	return err
+	return listeners, nil
+}
+
+// release gives reserved addresses up.
+func release(reserved []reservation) {
+	for _, r := range reserved {
+		r.socket.close()
+	}
 }

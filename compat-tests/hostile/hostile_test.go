@@ -151,7 +151,7 @@ func TestForgedCounts_CONN_13(t *testing.T) {
 	huge := []byte{0xff, 0xff, 0xff, 0xff, 0x0f}
 	for i := range 200 {
 		key, version := kmsg.Metadata.Int16(), int16(12)
-		body := append(append([]byte{1, 0}, 0, 0), huge...) // no topics, two flags, then the tags
+		body := append([]byte{1, 0, 0}, huge...) // no topics, two flags, then the tags
 		switch i % 4 {
 		case 1:
 			key, version, body = kmsg.ApiVersions.Int16(), 3, append([]byte{2, 'a', 2, 'b'}, huge...)
