@@ -68,8 +68,8 @@ func (h *Handlers) produce(r *wire.Request) {
 	req := r.Body.(*kmsg.ProduceRequest)
 	p := producing{h: h, r: r, topics: make([]produceTopic, len(req.Topics)), plain: true}
 	img := h.Metadata.Image()
-	refusal := p.refusal(req)
-	mergeRepeated(req)
+	refused := req.TransactionID == nil && transactional(req) // TXN-18
+	oneRowEach(req)
 	p.topics = p.topics[:len(req.Topics)]
 	for i := range req.Topics {
 		t := &req.Topics[i]
@@ -87,8 +87,8 @@ func (h *Handlers) produce(r *wire.Request) {
 			row := &out.rows[j]
 			row.partition = rp.Partition
 			switch {
-			case refusal != nil:
-				row.failed(refusal.Code)
+			case refused:
+				row.failed(kerr.TransactionalIDAuthorizationFailed.Code)
 			case r.Version >= 13 && name == "":
 				row.failed(kerr.UnknownTopicID.Code)
 			default:
@@ -111,57 +111,16 @@ func (h *Handlers) produce(r *wire.Request) {
 	p.answer()
 }
 
-// mergeRepeated leaves one entry of a partition that the request names more than once: its last, in the place of its first, as Kafka's map of partitions does.
-func mergeRepeated(req *kmsg.ProduceRequest) {
-	n := 0
-	for i := range req.Topics {
-		n += len(req.Topics[i].Partitions)
-	}
-	if n < 2 {
-		return
-	}
-	type key struct {
-		topic     string
-		id        cluster.TopicID
-		partition int32
-	}
-	type place struct{ topic, partition int }
-	seen := make(map[key]place, n)
-	for i := range req.Topics {
-		t := &req.Topics[i]
-		kept := t.Partitions[:0]
-		for _, rp := range t.Partitions {
-			k := key{t.Topic, t.TopicID, rp.Partition}
-			if at, twice := seen[k]; twice && at.topic == i {
-				kept[at.partition].Records = rp.Records
-			} else if twice {
-				req.Topics[at.topic].Partitions[at.partition].Records = rp.Records
-			} else {
-				seen[k] = place{i, len(kept)}
-				kept = append(kept, rp)
-			}
-		}
-		t.Partitions = kept
-	}
-	topics := req.Topics[:0]
-	for _, t := range req.Topics {
-		if len(t.Partitions) > 0 {
-			topics = append(topics, t)
-		}
-	}
-	req.Topics = topics
-}
-
-// refusal is why the whole request is refused, nil where it isn't (TXN-18).
-func (p *producing) refusal(req *kmsg.ProduceRequest) *kerr.Error {
+// transactional says whether a batch of the request is part of a transaction.
+func transactional(req *kmsg.ProduceRequest) bool {
 	for i := range req.Topics {
 		for j := range req.Topics[i].Partitions {
-			if h, err := batch.ParseHeader(req.Topics[i].Partitions[j].Records); err == nil && h.Magic == 2 && h.IsTransactional() && req.TransactionID == nil {
-				return kerr.TransactionalIDAuthorizationFailed
+			if h, err := batch.ParseHeader(req.Topics[i].Partitions[j].Records); err == nil && h.Magic == batch.Magic && h.IsTransactional() {
+				return true
 			}
 		}
 	}
-	return nil
+	return false
 }
 
 // appendOne appends one partition's batch.
@@ -185,7 +144,7 @@ func (p *producing) appendOne(req *kmsg.ProduceRequest, topic string, rp *kmsg.P
 		return
 	case header.IsTransactional():
 		// The partition would have to be verified with the transaction's coordinator, which isn't there: clients try again (TXN-17).
-		p.fail(row, kerr.NotEnoughReplicas)
+		p.fail(row, &rowError{kerr.NotEnoughReplicas, "Unable to verify the partition has been added to the transaction. Underlying error: COORDINATOR_NOT_AVAILABLE"})
 		return
 	}
 	info, err := part.Append(cluster.AppendRequest{
@@ -201,27 +160,27 @@ func (p *producing) appendOne(req *kmsg.ProduceRequest, topic string, rp *kmsg.P
 	}
 }
 
-// notOneBatch says that a partition's records aren't exactly one batch of the right format (PROD-03).
-type notOneBatch struct {
+// rowError is an error with what the client is told beside its code.
+type rowError struct {
 	err     error
-	message string // for the client; Kafka has none for most of them
+	message string
 }
 
-func (e *notOneBatch) Error() string { return e.err.Error() + ": not one batch " + e.message }
-func (e *notOneBatch) Unwrap() error { return e.err }
+func (e *rowError) Error() string { return e.err.Error() + ": " + e.message }
+func (e *rowError) Unwrap() error { return e.err }
 
 // oneBatch cuts the batch out of a partition's records, where they are one batch, of a format that this version may carry, and perhaps the begin of
 // another one, which Kafka ignores. What is in it is the log's business.
 func oneBatch(records []byte, version int16) (batch.Header, []byte, error) {
 	b, rest, ok, err := batch.Split(records)
-	var refused *batch.Error
+	var malformed *batch.Error
 	switch {
-	case errors.As(err, &refused) && len(records) > offsetOfMagic:
-		return batch.Header{}, nil, &notOneBatch{storage.ErrCorruptMessage, refused.Message}
+	case errors.As(err, &malformed):
+		return batch.Header{}, nil, &rowError{storage.ErrCorruptMessage, strings.ToUpper(malformed.Message[:1]) + malformed.Message[1:]}
 	case err != nil:
 		return batch.Header{}, nil, storage.ErrCorruptMessage
 	case !ok || b[offsetOfMagic] != batch.Magic:
-		return batch.Header{}, nil, &notOneBatch{err: storage.ErrInvalidRecord}
+		return batch.Header{}, nil, storage.ErrInvalidRecord
 	}
 	h, err := batch.ParseHeader(b)
 	if err != nil {
@@ -232,7 +191,7 @@ func oneBatch(records []byte, version int16) (batch.Header, []byte, error) {
 	}
 	_, _, more, err := batch.Split(rest)
 	if err == nil && more {
-		err = &notOneBatch{err: storage.ErrInvalidRecord}
+		err = storage.ErrInvalidRecord
 	}
 	return h, b, err
 }
@@ -250,9 +209,9 @@ func (p *producing) fail(row *produceRow, err error) {
 			row.message = &refused.Message
 		}
 	}
-	var shape *notOneBatch
-	if errors.As(err, &shape) && shape.message != "" {
-		row.message = &shape.message
+	var told *rowError
+	if errors.As(err, &told) {
+		row.message = &told.message
 	}
 	p.plain = false
 }

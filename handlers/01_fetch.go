@@ -19,9 +19,10 @@ import (
 
 // fetchPartition is one partition of a fetch, as asked for.
 type fetchPartition struct {
-	topic     string // "" where its id is unknown
+	topic     string // "" from v13 on
 	id        cluster.TopicID
 	partition int32
+	resolved  string // what a session knows the id's topic by, "" where it never was there
 
 	offset             int64
 	maxBytes           int32
@@ -65,19 +66,19 @@ func (h *Handlers) fetch(r *wire.Request) {
 		f.replicaID = req.ReplicaState.ID
 	}
 	if req.IsolationLevel != int8(cluster.ReadUncommitted) && req.IsolationLevel != int8(cluster.ReadCommitted) {
-		f.refuse(kerr.InvalidRequest.Code)
+		f.refuse(kerr.InvalidRequest.Code, refusedRows(req, kerr.InvalidRequest.Code))
 		return
 	}
 	if f.replicaID >= 0 && r.Version >= 13 {
 		r.Close(nil) // a stranger that would be a follower (FETCH-31)
 		return
 	}
-	f.maxBytes = min(max(int64(req.MaxBytes), 0), int64(h.Static.Int("fetch.max.bytes"))) // FETCH-12
+	f.maxBytes = min(int64(req.MaxBytes), int64(h.Static.Int("fetch.max.bytes"))) // FETCH-12
 	f.minBytes = min(int64(req.MinBytes), f.maxBytes)
 	img := h.Metadata.Image()
 	asked, code := f.open(req, img)
 	if code != 0 {
-		f.refuse(code)
+		f.refuse(code, nil)
 		return
 	}
 	f.resolve(asked, img)
@@ -90,20 +91,22 @@ func (h *Handlers) fetch(r *wire.Request) {
 }
 
 // resolve finds the partitions that were asked for.
-func (f *fetching) resolve(asked []*fetchPartition, img *cluster.Image) {
+func (f *fetching) resolve(asked []fetchPartition, img *cluster.Image) {
 	f.rows = make([]fetchRow, 0, len(asked))
 	var unknownIDs []fetchRow
-	for _, a := range asked {
+	for i := range asked {
+		a := &asked[i]
 		row := fetchRow{ask: a}
-		name := a.topic
+		name, gone := a.topic, false
 		if f.r.Version >= 13 {
-			t := img.TopicByID(a.id)
-			if t == nil {
+			if t := img.TopicByID(a.id); t != nil {
+				a.resolved = t.Name
+			} else if gone = true; a.resolved == "" {
 				row.code = kerr.UnknownTopicID.Code
 				unknownIDs = append(unknownIDs, row)
 				continue
 			}
-			name = t.Name
+			name = a.resolved
 		}
 		var err error
 		if row.part, err = f.h.Partitions.Partition(name, a.partition); err != nil {
@@ -111,6 +114,8 @@ func (f *fetching) resolve(asked []*fetchPartition, img *cluster.Image) {
 				f.bad = append(f.bad, row)
 				continue
 			}
+		} else if gone { // another topic has taken the name
+			row.part, row.code = nil, kerr.InconsistentTopicID.Code
 		}
 		f.rows = append(f.rows, row)
 	}
@@ -133,16 +138,25 @@ func (f *fetching) read() {
 			continue
 		}
 		var err error
+		limit := min(int64(row.ask.maxBytes), left)
 		row.read, err = row.part.Read(cluster.ReadRequest{
-			Offset: row.ask.offset, MaxBytes: min(max(int64(row.ask.maxBytes), 0), left), AtLeastOne: atLeastOne, Isolation: f.isolation,
-			CurrentLeaderEpoch: row.ask.currentLeaderEpoch, LastFetchedEpoch: row.ask.lastFetchedEpoch, ToLogEnd: f.replicaID == debugReplica,
+			Offset: row.ask.offset, MaxBytes: max(limit, 0), AtLeastOne: atLeastOne, Isolation: f.isolation,
+			CurrentLeaderEpoch: row.ask.currentLeaderEpoch, LastFetchedEpoch: row.ask.lastFetchedEpoch,
+			ToLogEnd: f.replicaID == debugReplica && f.isolation == cluster.ReadUncommitted,
 		})
 		row.code = f.h.code(err)
+		if limit < 0 && row.hasRecords() { // a negative limit lets nothing through, not even one batch
+			row.release()
+			row.code = kerr.InvalidRequest.Code
+		}
 		if row.hasRecords() {
 			left, atLeastOne = max(0, left-row.read.Records.Bytes), false
 		}
 	}
 }
+
+// storageErrorSince is the first version whose clients know KAFKA_STORAGE_ERROR (KIP-112); others are told to look for another leader.
+const storageErrorSince = 6
 
 // debugReplica is the replica id of a debugging consumer: it reads up to the log's end.
 const debugReplica = -2
@@ -184,11 +198,32 @@ func (row *fetchRow) release() {
 }
 
 // refuse answers with an error for the whole request.
-func (f *fetching) refuse(code int16) {
+func (f *fetching) refuse(code int16, rows []kmsg.FetchResponseTopic) {
 	f.r.SetResult(code)
 	resp := kmsg.NewPtrFetchResponse()
-	resp.ErrorCode = code
+	resp.ErrorCode, resp.Topics = code, rows
 	f.r.Reply(resp)
+}
+
+// refusedRows gives a request's error to each of its partitions, too: versions below 13 look there.
+func refusedRows(req *kmsg.FetchRequest, code int16) []kmsg.FetchResponseTopic {
+	if req.Version >= 13 {
+		return nil
+	}
+	topics := make([]kmsg.FetchResponseTopic, 0, len(req.Topics))
+	for i := range req.Topics {
+		rt := kmsg.NewFetchResponseTopic()
+		rt.Topic = req.Topics[i].Topic
+		for j := range req.Topics[i].Partitions {
+			rp := kmsg.NewFetchResponseTopicPartition()
+			rp.Partition, rp.ErrorCode, rp.RecordBatches = req.Topics[i].Partitions[j].Partition, code, []byte{}
+			rp.HighWatermark, rp.LastStableOffset, rp.LogStartOffset, rp.PreferredReadReplica = -1, -1, -1, -1
+			rp.AbortedTransactions = []kmsg.FetchResponseTopicPartitionAbortedTransaction{}
+			rt.Partitions = append(rt.Partitions, rp)
+		}
+		topics = append(topics, rt)
+	}
+	return topics
 }
 
 // answer sends what was read. The session has its say in it: which partitions, and whether the request still is its next one.
@@ -197,14 +232,19 @@ func (f *fetching) answer() {
 	id, code := f.ctx.finish(&rows)
 	if code != 0 {
 		f.release()
-		f.refuse(code)
+		f.refuse(code, nil)
 		return
 	}
+	result := int16(0)
 	for i := range rows {
-		if rows[i].code != 0 {
-			f.r.SetResult(rows[i].code)
-			break
+		row := &rows[i]
+		if row.code == kerr.KafkaStorageError.Code && f.r.Version < storageErrorSince {
+			row.code = kerr.NotLeaderForPartition.Code
+		}
+		if result == 0 {
+			result = row.code
 		}
 	}
+	f.r.SetResult(result)
 	f.r.ReplyBody(f.body(id, rows))
 }

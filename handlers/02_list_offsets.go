@@ -20,6 +20,9 @@ const (
 	timestampEarliestPending int64 = -6 // v11
 )
 
+// consumerReplica is the replica id of a consumer. Others see the log up to its end.
+const consumerReplica = -1
+
 // minVersionOfTimestamp says from which version on a special timestamp is known (LOFF-07).
 func minVersionOfTimestamp(timestamp int64) int16 {
 	switch timestamp {
@@ -41,32 +44,47 @@ func minVersionOfTimestamp(timestamp int64) int16 {
 func (h *Handlers) listOffsets(r *wire.Request) {
 	req := r.Body.(*kmsg.ListOffsetsRequest)
 	resp := kmsg.NewPtrListOffsetsResponse()
-	for _, t := range req.Topics {
-		rt := kmsg.NewListOffsetsResponseTopic()
-		rt.Topic = t.Topic
-		asked := map[int32]int{}
-		for i := range t.Partitions {
-			asked[t.Partitions[i].Partition]++
+	type name struct {
+		topic     string
+		partition int32
+	}
+	times := map[name]int{}
+	for i := range req.Topics {
+		for j := range req.Topics[i].Partitions {
+			times[name{req.Topics[i].Topic, req.Topics[i].Partitions[j].Partition}]++
 		}
-		for i := range t.Partitions {
-			p := &t.Partitions[i]
+	}
+	rowsOf := map[string]int{} // Kafka answers with one entry of each topic that has partitions
+	for i := range req.Topics {
+		t := &req.Topics[i]
+		for j := range t.Partitions {
+			p := &t.Partitions[j]
 			rp := kmsg.NewListOffsetsResponseTopicPartition()
 			rp.Partition, rp.Timestamp, rp.Offset, rp.LeaderEpoch = p.Partition, -1, -1, -1
-			switch n := asked[p.Partition]; {
+			switch n := times[name{t.Topic, p.Partition}]; {
+			case n == 0:
+				continue
 			case n > 1: // one row for all of them (LOFF-08)
 				rp.ErrorCode = kerr.InvalidRequest.Code
-				asked[p.Partition] = -1
-			case n < 0:
-				continue
+				times[name{t.Topic, p.Partition}] = 0
+			case r.Version >= 2 && req.IsolationLevel != int8(cluster.ReadUncommitted) && req.IsolationLevel != int8(cluster.ReadCommitted):
+				rp.ErrorCode = kerr.InvalidRequest.Code
 			default:
 				h.listOffset(r, t.Topic, p, cluster.Isolation(req.IsolationLevel), req.ReplicaID, &rp)
 			}
 			if rp.ErrorCode != 0 {
 				r.SetResult(rp.ErrorCode)
 			}
-			rt.Partitions = append(rt.Partitions, rp)
+			at, ok := rowsOf[t.Topic]
+			if !ok {
+				at = len(resp.Topics)
+				rowsOf[t.Topic] = at
+				rt := kmsg.NewListOffsetsResponseTopic()
+				rt.Topic = t.Topic
+				resp.Topics = append(resp.Topics, rt)
+			}
+			resp.Topics[at].Partitions = append(resp.Topics[at].Partitions, rp)
 		}
-		resp.Topics = append(resp.Topics, rt)
 	}
 	r.Reply(resp)
 }
@@ -93,7 +111,7 @@ func (h *Handlers) listOffset(r *wire.Request, topic string, p *kmsg.ListOffsets
 		if iso == cluster.ReadCommitted {
 			found.Offset = lastStable
 		}
-		if replicaID == debugReplica {
+		if replicaID != consumerReplica {
 			found.Offset = part.LogEndOffset()
 		}
 		found.LeaderEpoch = part.LeaderEpoch()

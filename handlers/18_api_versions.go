@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"github.com/kbroker/kbroker/cluster"
 	"github.com/kbroker/kbroker/wire"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -8,20 +9,6 @@ import (
 
 // ApiVersions, v0 to v5. It may come first, and more than once. An unknown version is answered in version 0, with the range that is served (AV-01). v3
 // carries the client's software and the features, v5 the cluster and node that the client thinks it is talking to (KIP-1242).
-
-// supportedFeatures are the ranges of the features (AV-10). A level is finalized by the metadata.
-var supportedFeatures = [...]struct {
-	name     string
-	min, max int16
-}{
-	{"eligible.leader.replicas.version", 0, 1},
-	{"group.version", 0, 1},
-	{"kraft.version", 0, 1},
-	{"metadata.version", 7, 33},
-	{"share.version", 0, 2},
-	{"streams.version", 0, 1},
-	{"transaction.version", 0, 2},
-}
 
 // featuresWithMinZero is the first version whose clients can read a feature with minimum 0 (KAFKA-17492).
 const featuresWithMinZero = 4
@@ -52,18 +39,15 @@ func (h *Handlers) apiVersions(r *wire.Request) {
 	}
 	resp.ApiKeys = h.Advertised()
 	img := h.Metadata.Image()
-	for _, f := range supportedFeatures {
-		if f.min == 0 && r.Version < featuresWithMinZero {
-			continue
+	for _, f := range cluster.SupportedFeatures() { // AV-10
+		if f.Min > 0 || r.Version >= featuresWithMinZero {
+			sf := kmsg.NewApiVersionsResponseSupportedFeature()
+			sf.Name, sf.MinVersion, sf.MaxVersion = f.Name, f.Min, f.Max
+			resp.SupportedFeatures = append(resp.SupportedFeatures, sf)
 		}
-		sf := kmsg.NewApiVersionsResponseSupportedFeature()
-		sf.Name, sf.MinVersion, sf.MaxVersion = f.name, f.min, f.max
-		resp.SupportedFeatures = append(resp.SupportedFeatures, sf)
-	}
-	for _, f := range supportedFeatures {
-		if level := img.Features()[f.name]; level > 0 { // AV-09
+		if level := img.Features()[f.Name]; level > 0 { // AV-09
 			ff := kmsg.NewApiVersionsResponseFinalizedFeature()
-			ff.Name, ff.MinVersionLevel, ff.MaxVersionLevel = f.name, level, level
+			ff.Name, ff.MinVersionLevel, ff.MaxVersionLevel = f.Name, level, level
 			resp.FinalizedFeatures = append(resp.FinalizedFeatures, ff)
 		}
 	}
@@ -79,13 +63,13 @@ func (h *Handlers) checkApiVersions(r *wire.Request, req *kmsg.ApiVersionsReques
 	if r.Version < 5 {
 		return 0
 	}
-	cluster, node := req.ClusterID, req.NodeID // AV-16
+	id, node := req.ClusterID, req.NodeID // AV-16
 	switch {
-	case cluster == nil && node == -1:
+	case id == nil && node == -1:
 		return 0
-	case cluster == nil || node == -1:
+	case id == nil || node == -1:
 		return kerr.InvalidRequest.Code
-	case *cluster != h.Metadata.Image().ClusterID || node != h.NodeID:
+	case *id != h.Metadata.Image().ClusterID || node != h.NodeID:
 		return kerr.RebootstrapRequired.Code
 	}
 	return 0

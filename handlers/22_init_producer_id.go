@@ -17,6 +17,8 @@ func (h *Handlers) initProducerID(r *wire.Request) {
 		resp.ErrorCode = kerr.InvalidRequest.Code
 	case r.Version >= 3 && (req.ProducerID == -1) != (req.ProducerEpoch == -1): // TXN-38
 		resp.ErrorCode = kerr.InvalidRequest.Code
+	case req.TransactionalID != nil && (req.TransactionTimeoutMillis <= 0 || int64(req.TransactionTimeoutMillis) > int64(h.Static.Int("transaction.max.timeout.ms"))):
+		resp.ErrorCode = kerr.InvalidTransactionTimeout.Code
 	case req.TransactionalID != nil:
 		resp.ErrorCode = kerr.CoordinatorNotAvailable.Code
 	default:

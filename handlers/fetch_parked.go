@@ -29,10 +29,10 @@ func (f *fetching) park() {
 	for i := range f.rows {
 		f.rows[i].part.Watch(p)
 	}
-	f.r.OnGone(p.gone)
 	p.stop = context.AfterFunc(f.h.Context, p.over)
 	p.timer = time.AfterFunc(f.maxWait, p.over)
 	p.mu.Unlock()
+	f.r.OnGone(p.gone) // without the mutex: a connection that has ended already calls at once
 	p.look(false)
 }
 

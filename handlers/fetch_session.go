@@ -1,8 +1,10 @@
 package handlers
 
 import (
+	"container/list"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -21,13 +23,16 @@ const (
 	// sessionUnusedTime is how long a session has to be unused before another may take its place (SESS-11).
 	sessionUnusedTime = 2 * time.Minute
 	// maxSessionPartitions bounds the partitions of all sessions together. A fetch that doesn't fit gets no session, and works without.
-	maxSessionPartitions = 1_000_000
+	maxSessionPartitions = 300_000
+	// maxSessionTopicName is the longest topic name that a session keeps: there are no longer ones.
+	maxSessionTopicName = 249
 )
 
 // fetchState is the cache of sessions.
 type fetchState struct {
 	mu         sync.Mutex
 	sessions   map[int32]*fetchSession
+	byUse      list.List // of *fetchSession, the longest unused one first
 	partitions int
 }
 
@@ -47,10 +52,15 @@ type sessionPartition struct {
 
 // fetchSession is one session. Its mutex guards everything but what the cache's guards.
 type fetchSession struct {
-	id       int32
-	byID     bool
-	size     int       // partitions as counted in the cache; the cache's
-	lastUsed time.Time // the cache's
+	id      int32
+	byID    bool
+	created time.Time
+
+	// The cache's mutex guards these.
+	size     int // partitions as counted in the cache
+	lastUsed time.Time
+	used     *list.Element
+	settled  bool // was in use for long enough to give way to a larger one, when last used
 
 	mu         sync.Mutex
 	epoch      int32 // the next request's
@@ -66,7 +76,6 @@ type fetchContext struct {
 	epoch   int32         // which the session must have at its end
 	creates bool
 	byID    bool
-	asked   []*fetchPartition
 }
 
 func nextEpoch(epoch int32) int32 {
@@ -77,15 +86,14 @@ func nextEpoch(epoch int32) int32 {
 }
 
 // open finds the session of a request, notes what the request changes of it, and gives the partitions to read.
-func (f *fetching) open(req *kmsg.FetchRequest, img *cluster.Image) (asked []*fetchPartition, code int16) {
+func (f *fetching) open(req *kmsg.FetchRequest, img *cluster.Image) (asked []fetchPartition, code int16) {
 	f.ctx = fetchContext{h: f.h, byID: req.Version >= 13}
 	if req.SessionEpoch == initialEpoch || req.SessionEpoch == finalEpoch || req.Version < 7 {
 		if req.SessionID != 0 {
 			f.h.fetches.remove(req.SessionID)
 		}
 		f.ctx.creates = req.SessionEpoch == initialEpoch && req.Version >= 7
-		f.ctx.asked = fullFetch(req)
-		return f.ctx.asked, 0
+		return fullFetch(req), 0
 	}
 	s := f.h.fetches.find(req.SessionID)
 	if s == nil {
@@ -99,41 +107,71 @@ func (f *fetching) open(req *kmsg.FetchRequest, img *cluster.Image) (asked []*fe
 	case s.byID != f.ctx.byID:
 		return nil, kerr.FetchSessionTopicIDError.Code // SESS-06
 	}
-	s.update(req)
+	if !s.update(req) {
+		f.h.fetches.remove(s.id)
+		return nil, kerr.FetchSessionIDNotFound.Code
+	}
 	if len(s.partitions) == 0 { // SESS-10
 		f.h.fetches.remove(s.id)
-		f.ctx.asked = fullFetch(req)
-		return f.ctx.asked, 0
+		return fullFetch(req), 0
 	}
 	if !f.h.fetches.touch(s, len(s.partitions), f.h.Now()) {
 		return nil, kerr.FetchSessionIDNotFound.Code
 	}
 	s.epoch = nextEpoch(s.epoch)
 	f.ctx.session, f.ctx.epoch = s, s.epoch
+	asked = make([]fetchPartition, 0, len(s.partitions))
 	for _, p := range s.order {
-		if !p.removed {
-			ask := p.fetchPartition
-			asked = append(asked, &ask)
+		if p.removed {
+			continue
 		}
+		if s.byID && p.resolved == "" {
+			if t := img.TopicByID(p.id); t != nil {
+				p.resolved = t.Name
+			}
+		}
+		asked = append(asked, p.fetchPartition)
 	}
 	return asked, 0
 }
 
-// fullFetch lists what a request names.
-func fullFetch(req *kmsg.FetchRequest) []*fetchPartition {
+// fullFetch lists what a request names. A partition that is named more than once is asked for as it was named last, in the place of the first.
+func fullFetch(req *kmsg.FetchRequest) []fetchPartition {
 	n := 0
 	for i := range req.Topics {
 		n += len(req.Topics[i].Partitions)
 	}
-	all, asked := make([]fetchPartition, 0, n), make([]*fetchPartition, 0, n)
+	asked := make([]fetchPartition, 0, n)
+	var places map[sessionKey]int
+	if n > fewPartitions {
+		places = make(map[sessionKey]int, n)
+	}
 	for i := range req.Topics {
 		t := &req.Topics[i]
 		for j := range t.Partitions {
-			all = append(all, askedFor(t, &t.Partitions[j]))
-			asked = append(asked, &all[len(all)-1])
+			ask := askedFor(t, &t.Partitions[j])
+			if at := placeOf(asked, places, &ask); at >= 0 {
+				asked[at] = ask
+				continue
+			}
+			if places != nil {
+				places[ask.key()] = len(asked)
+			}
+			asked = append(asked, ask)
 		}
 	}
 	return asked
+}
+
+// placeOf finds a partition among those asked for, in places where there is such a map; -1 where it isn't there.
+func placeOf(asked []fetchPartition, places map[sessionKey]int, p *fetchPartition) int {
+	if places != nil {
+		if at, ok := places[p.key()]; ok {
+			return at
+		}
+		return -1
+	}
+	return slices.IndexFunc(asked, func(a fetchPartition) bool { return a.partition == p.partition && sameTopic(&a, p) })
 }
 
 func askedFor(t *kmsg.FetchRequestTopic, p *kmsg.FetchRequestTopicPartition) fetchPartition {
@@ -145,13 +183,17 @@ func askedFor(t *kmsg.FetchRequestTopic, p *kmsg.FetchRequestTopicPartition) fet
 
 func (p *fetchPartition) key() sessionKey { return sessionKey{p.topic, p.id, p.partition} }
 
-// update adds, changes and forgets partitions as the request says (SESS-04). The session's mutex is held.
-func (s *fetchSession) update(req *kmsg.FetchRequest) {
+// update adds, changes and forgets partitions as the request says (SESS-04). It returns false where they can't be kept. The session's mutex is held.
+func (s *fetchSession) update(req *kmsg.FetchRequest) bool {
 	for i := range req.Topics {
 		t := &req.Topics[i]
+		if len(t.Topic) > maxSessionTopicName {
+			return false
+		}
 		for j := range t.Partitions {
 			ask := askedFor(t, &t.Partitions[j])
 			if p, ok := s.partitions[ask.key()]; ok {
+				ask.resolved = p.resolved
 				p.fetchPartition = ask
 				continue
 			}
@@ -168,6 +210,7 @@ func (s *fetchSession) update(req *kmsg.FetchRequest) {
 		}
 	}
 	s.sweep()
+	return true
 }
 
 func (s *fetchSession) add(ask fetchPartition) *sessionPartition {
@@ -269,6 +312,7 @@ func (c *fetchState) remove(id int32) {
 
 func (c *fetchState) drop(s *fetchSession) {
 	delete(c.sessions, s.id)
+	c.byUse.Remove(s.used)
 	c.partitions -= s.size
 }
 
@@ -284,26 +328,24 @@ func (c *fetchState) touch(s *fetchSession, size int, now time.Time) bool {
 		return false
 	}
 	c.partitions += size - s.size
-	s.size, s.lastUsed = size, now
+	s.size, s.lastUsed, s.settled = size, now, now.Sub(s.created) > sessionUnusedTime
+	c.byUse.MoveToBack(s.used)
 	return true
 }
 
-// create makes a session of a full fetch; 0 where there is no room for it.
+// create makes a session of a full fetch, with its partitions in the order of the answer; 0 where there is no room for it.
 func (c *fetchState) create(ctx *fetchContext, rows []fetchRow) int32 {
-	s := &fetchSession{byID: ctx.byID, epoch: 1, partitions: make(map[sessionKey]*sessionPartition, len(ctx.asked)), lastUsed: ctx.h.Now()}
-	for _, ask := range ctx.asked {
-		if _, twice := s.partitions[ask.key()]; !twice {
-			s.add(*ask)
-		}
-	}
+	now := ctx.h.Now()
+	s := &fetchSession{byID: ctx.byID, epoch: 1, partitions: make(map[sessionKey]*sessionPartition, len(rows)), created: now, lastUsed: now, size: len(rows)}
 	for i := range rows {
-		s.partitions[rows[i].ask.key()].tell(&rows[i])
+		if len(rows[i].ask.topic) > maxSessionTopicName {
+			return 0
+		}
+		s.add(*rows[i].ask).tell(&rows[i])
 	}
-	s.size = len(s.partitions)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	slots := ctx.h.Static.Int("max.incremental.fetch.session.cache.slots")
-	if s.size == 0 || len(c.sessions) >= slots && !c.evict(s) || c.partitions+s.size > maxSessionPartitions {
+	if c.partitions+s.size > maxSessionPartitions || len(c.sessions) >= ctx.h.Static.Int("max.incremental.fetch.session.cache.slots") && !c.evict(s) {
 		return 0
 	}
 	for s.id == 0 || c.sessions[s.id] != nil {
@@ -313,30 +355,31 @@ func (c *fetchState) create(ctx *fetchContext, rows []fetchRow) int32 {
 		c.sessions = map[int32]*fetchSession{}
 	}
 	c.sessions[s.id] = s
+	s.used = c.byUse.PushBack(s)
 	c.partitions += s.size
 	return s.id
 }
 
-// evict makes room for a session: the longest unused one goes where it is unused for long enough, else the smallest where it is smaller (SESS-11).
+// evict makes room for a session: the longest unused one goes where it is unused for long enough, else the smallest of those that were in use for
+// that long, where it is smaller (SESS-11).
 func (c *fetchState) evict(s *fetchSession) bool {
-	var oldest, smallest *fetchSession
-	for _, o := range c.sessions {
-		if oldest == nil || o.lastUsed.Before(oldest.lastUsed) {
-			oldest = o
-		}
-		if smallest == nil || o.size < smallest.size {
+	first := c.byUse.Front()
+	if first == nil {
+		return false
+	}
+	if oldest := first.Value.(*fetchSession); s.created.Sub(oldest.lastUsed) > sessionUnusedTime {
+		c.drop(oldest)
+		return true
+	}
+	var smallest *fetchSession
+	for e := first; e != nil; e = e.Next() {
+		if o := e.Value.(*fetchSession); o.settled && o.size < s.size && (smallest == nil || o.size < smallest.size) {
 			smallest = o
 		}
 	}
-	switch {
-	case oldest == nil:
-		return false
-	case s.lastUsed.Sub(oldest.lastUsed) > sessionUnusedTime:
-		c.drop(oldest)
-	case smallest.size < s.size:
-		c.drop(smallest)
-	default:
+	if smallest == nil {
 		return false
 	}
+	c.drop(smallest)
 	return true
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // parkedProduce is a produce with acks -1 whose appends aren't all committed yet. It is answered once: by the last commit, by its timeout (the
-// data stay, PROD-25), or when the broker stops.
+// data stay, PROD-25), or when the broker stops. The end of its connection ends it without an answer.
 type parkedProduce struct {
 	producing
 
@@ -21,14 +21,17 @@ type parkedProduce struct {
 	stop     func() bool
 }
 
+// minCommitWait is how long a commit is waited for at least. Kafka appends, and flushes where it is told to, before it looks at a request's timeout,
+// so that a timeout of 0 doesn't fail there for the time that the broker's own disk takes.
+const minCommitWait = time.Second
+
 // park registers with every partition. Commits that come meanwhile count as any other.
 func (p *parkedProduce) park(timeout time.Duration) {
 	p.mu.Lock()
-	if timeout > 0 {
-		p.timer = time.AfterFunc(timeout, p.timedOut)
-	}
+	p.timer = time.AfterFunc(max(timeout, minCommitWait), p.timedOut)
 	p.stop = context.AfterFunc(p.h.Context, p.timedOut)
 	p.mu.Unlock()
+	p.r.OnGone(p.gone)
 	for i, a := range p.pending {
 		already, withdraw := a.p.AwaitCommitted(a.offset, func(err error) { p.committed(i, err) })
 		if already {
@@ -42,9 +45,6 @@ func (p *parkedProduce) park(timeout time.Duration) {
 		if answered {
 			withdraw()
 		}
-	}
-	if timeout <= 0 {
-		p.timedOut()
 	}
 }
 
@@ -69,29 +69,45 @@ func (p *parkedProduce) committed(i int, err error) {
 }
 
 func (p *parkedProduce) timedOut() {
+	if p.give(kerr.RequestTimedOut) {
+		p.finish()
+	}
+}
+
+// gone forgets the request of a connection that ended. What was appended stays.
+func (p *parkedProduce) gone() {
+	if p.give(nil) {
+		p.timer.Stop()
+		p.stop()
+	}
+}
+
+// give ends the waiting, with err in the rows that still waited. It says whether this call did.
+func (p *parkedProduce) give(err error) bool {
 	p.mu.Lock()
 	if p.answered {
 		p.mu.Unlock()
-		return
+		return false
 	}
 	p.answered = true
-	for _, a := range p.pending {
-		if a.p != nil {
-			p.fail(&p.topics[a.topic].rows[a.row], kerr.RequestTimedOut)
+	if err != nil {
+		for _, a := range p.pending {
+			if a.p != nil {
+				p.fail(&p.topics[a.topic].rows[a.row], err)
+			}
 		}
 	}
 	withdraw := p.withdraw
+	p.withdraw = nil
 	p.mu.Unlock()
 	for _, w := range withdraw {
 		w()
 	}
-	p.finish()
+	return true
 }
 
 func (p *parkedProduce) finish() {
-	if p.timer != nil {
-		p.timer.Stop()
-	}
+	p.timer.Stop()
 	p.stop()
 	p.answer()
 }
