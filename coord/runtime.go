@@ -22,6 +22,9 @@ type Config struct {
 
 const (
 	defaultParallelLoads = 4
+	// loadPatience is for how long after a partition was taken up requests wait for its load instead of being told to come again: most
+	// loads are over sooner than a client would be back.
+	loadPatience = 200 * time.Millisecond
 	// loadReadBytes is how much of a log is read at a time by a load.
 	loadReadBytes = 1 << 20
 	// maxDecompressedBytes bounds one compressed batch of an internal topic.
@@ -66,21 +69,33 @@ func (r *Runtime[M]) LoadEmpty(partition int32, log Log) {
 	}
 }
 
-// Load takes over a partition and replays its log in the background.
+// Load takes over a partition and replays its log in the background, as soon as its turn comes or somebody asks for it.
 func (r *Runtime[M]) Load(partition int32, log Log) {
 	s := r.add(partition, log)
 	if s == nil {
 		return
 	}
 	r.loads.Go(func() {
-		r.slots <- struct{}{}
-		defer func() { <-r.slots }()
-		s.load(r.newMachine(partition))
+		select {
+		case r.slots <- struct{}{}:
+			defer func() { <-r.slots }()
+			s.load()
+		case <-s.loaded: // somebody asked for it
+		}
 	})
 }
 
+// loadNow runs a load without waiting for its turn.
+func (r *Runtime[M]) loadNow(s *shard[M]) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if !r.closed {
+		r.loads.Go(s.load)
+	}
+}
+
 func (r *Runtime[M]) add(partition int32, log Log) *shard[M] {
-	s := &shard[M]{runtime: r, partition: partition, log: log, state: loading}
+	s := &shard[M]{runtime: r, partition: partition, log: log, state: loading, taken: time.Now(), loaded: make(chan struct{})}
 	r.mu.Lock()
 	if r.closed {
 		r.mu.Unlock()
@@ -129,7 +144,8 @@ func (r *Runtime[M]) Partitions() []int32 {
 	return slices.Sorted(maps.Keys(r.shards))
 }
 
-// Do runs an operation on a shard. It returns ErrNotCoordinator or ErrLoading without running it.
+// Do runs an operation on a shard. It returns ErrNotCoordinator or ErrLoading without running it. It may wait for a load, for
+// loadPatience at most after the partition was taken up.
 func (r *Runtime[M]) Do(partition int32, op func(m M, out *Output)) error {
 	r.mu.RLock()
 	s := r.shards[partition]

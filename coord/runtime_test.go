@@ -267,6 +267,35 @@ func TestLoad_CGRP_39_answers_loading_meanwhile(t *testing.T) {
 	wantAll(t, "replayed", replayed(t, r), "0:a=1")
 }
 
+func TestLoad_begins_when_somebody_asks(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := coord.Config{Logger: slog.New(slog.DiscardHandler), ParallelLoads: 1}
+		r := coord.New(cfg, func(int32) *journal { return &journal{} })
+		slow, quick := &coordtest.Log{}, &coordtest.Log{}
+		for _, l := range []*coordtest.Log{slow, quick} {
+			l.Put(batch.NewBuilder().Append(1, []byte("a"), []byte("1")).Build())
+		}
+		open := slow.GateReads()
+		r.Load(1, slow)
+		synctest.Wait()
+		r.Load(0, quick) // its turn comes after the slow one
+		start := time.Now()
+		wantAll(t, "replayed", replayed(t, r), "0:a=1")
+		if took := time.Since(start); took != 0 {
+			t.Errorf("waited %v", took)
+		}
+		// Who asks for the slow one waits for a while, and no longer once that is over.
+		for _, want := range []time.Duration{200 * time.Millisecond, 0} {
+			start = time.Now()
+			if err := r.Do(1, func(*journal, *coord.Output) {}); !errors.Is(err, coord.ErrLoading) || time.Since(start) != want {
+				t.Errorf("%v after %v", err, time.Since(start))
+			}
+		}
+		open()
+		r.Close()
+	})
+}
+
 func TestLoad_that_fails_is_no_coordinator(t *testing.T) {
 	l := &coordtest.Log{}
 	l.Put(batch.NewBuilder().Append(1, []byte("a"), []byte("1")).Build())

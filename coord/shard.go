@@ -27,6 +27,12 @@ type shard[M Machine] struct {
 	partition int32
 	log       Log
 
+	taken time.Time // when Load or LoadEmpty was called
+	// claimed says that somebody runs the load; loaded is closed when it is over, one way or another.
+	claimed  atomic.Bool
+	loaded   chan struct{}
+	loadOver sync.Once
+
 	// gone is set before mu is asked for by unload, so that a load ends soon.
 	gone atomic.Bool
 	// signal says that a commit was reported to a shard whose mutex was taken.
@@ -53,6 +59,11 @@ type pendingWrite struct {
 
 func (s *shard[M]) do(op func(M, *Output)) error {
 	s.mu.Lock()
+	if s.state == loading {
+		s.mu.Unlock()
+		s.awaitLoad()
+		s.mu.Lock()
+	}
 	switch s.state {
 	case active:
 	case loading:
@@ -66,6 +77,23 @@ func (s *shard[M]) do(op func(M, *Output)) error {
 	op(s.machine, out)
 	s.finish(out)
 	return nil
+}
+
+// awaitLoad has the load begin, if its turn didn't come yet, and waits for it for a while.
+func (s *shard[M]) awaitLoad() {
+	left := loadPatience - time.Since(s.taken)
+	if left <= 0 {
+		return
+	}
+	if !s.claimed.Load() {
+		s.runtime.loadNow(s)
+	}
+	patience := time.NewTimer(left)
+	defer patience.Stop()
+	select {
+	case <-s.loaded:
+	case <-patience.C:
+	}
 }
 
 // finish does what an operation asked for, gives up the mutex and delivers the replies.
@@ -253,6 +281,7 @@ func (s *shard[M]) tick() {
 
 func (s *shard[M]) unload() {
 	s.gone.Store(true)
+	s.endLoad()
 	s.mu.Lock()
 	was := s.state
 	s.state = unloaded
@@ -285,8 +314,12 @@ func (s *shard[M]) unload() {
 	out.Deliver()
 }
 
+// endLoad lets go who waits for the load.
+func (s *shard[M]) endLoad() { s.loadOver.Do(func() { close(s.loaded) }) }
+
 // activate ends a load. lastOffset is -1 where the log is empty.
 func (s *shard[M]) activate(m M, lastOffset int64) {
+	defer s.endLoad()
 	s.mu.Lock()
 	if s.state != loading {
 		s.mu.Unlock()
@@ -298,8 +331,13 @@ func (s *shard[M]) activate(m M, lastOffset int64) {
 	s.finish(out)
 }
 
-func (s *shard[M]) load(m M) {
-	started := time.Now()
+// load replays the log, unless somebody else does already.
+func (s *shard[M]) load() {
+	if !s.claimed.CompareAndSwap(false, true) {
+		return
+	}
+	defer s.endLoad()
+	m, started := s.runtime.newMachine(s.partition), time.Now()
 	records, end, err := s.replayAll(m)
 	if err != nil {
 		s.mu.Lock()
