@@ -24,7 +24,7 @@ test: unit compat kdiff ## everything that CI runs: unit tests, real clients (in
 
 unit: ## vet and the tests of every package, without external clients
 	$(GO) vet ./...
-	$(GO) test $$($(GO) list ./... | grep -v /compat-tests/)
+	$(GO) test -timeout 5m $$($(GO) list ./... | grep -v /compat-tests/)
 
 race: ## the unit tests under the race detector
 	$(GO) test -race $$($(GO) list ./... | grep -v /compat-tests/)
