@@ -178,8 +178,8 @@ func wireLimits(cfg *config.Config) wire.Limits {
 	return l
 }
 
-// followOffsetsTopic takes up the partitions of the offsets topic that a change brought here and gives up those that it took. In the first call, at
-// the start, they hold what an earlier life wrote; partitions that are made later are empty.
+// followOffsetsTopic takes up the partitions of the offsets topic that a change brought here and gives up those that it took, and deletes the
+// offsets of topics that are gone. In the first call, at the start, partitions hold what an earlier life wrote; those that are made later are empty.
 func (b *Broker) followOffsetsTopic(d cluster.Delta, first bool) {
 	for _, t := range d.CreatedTopics {
 		if t.Name != groupcoord.OffsetsTopic {
@@ -191,11 +191,16 @@ func (b *Broker) followOffsetsTopic(d cluster.Delta, first bool) {
 			}
 		}
 	}
+	var gone []string
 	for _, t := range d.DeletedTopics {
 		if t.Name == groupcoord.OffsetsTopic {
 			for _, p := range b.groups.Runtime().Partitions() {
 				b.groups.Runtime().Unload(p)
 			}
 		}
+		gone = append(gone, t.Name)
+	}
+	if len(gone) > 0 {
+		b.groups.DeletedTopics(gone)
 	}
 }

@@ -44,6 +44,9 @@ func logConfig(l config.Layers) storage.LogConfig {
 		MaxDecompressedBytes:  l.Int(config.Topic, "max.decompressed.message.bytes"),
 		Preallocate:           l.Bool(config.Topic, "preallocate"),
 	}
+	if l.Effective(config.Topic, "internal.segment.bytes") != "" {
+		c.SegmentBytes = l.Int(config.Topic, "internal.segment.bytes")
+	}
 	policies := l.List(config.Topic, "cleanup.policy")
 	c.Delete, c.Compact = slices.Contains(policies, "delete"), slices.Contains(policies, "compact")
 	if l.Effective(config.Topic, "message.timestamp.type") == "LogAppendTime" {

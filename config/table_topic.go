@@ -26,6 +26,8 @@ var topicKeys = []Key{
 		Doc: "Replicas whose followers are throttled, as PARTITION:BROKER or *."},
 	{Name: "index.interval.bytes", Type: TypeInt, Default: "4096", HasDefault: true, Valid: "[0,...]", Synonyms: []string{"log.index.interval.bytes"}, Effect: true,
 		Doc: "How many bytes of records stand between two index entries."},
+	{Name: "internal.segment.bytes", Type: TypeInt, Hidden: true, Effect: true,
+		Doc: "Size at which a new segment is begun, without segment.bytes' minimum; for tests."},
 	{Name: "leader.replication.throttled.replicas", Type: TypeList, HasDefault: true, Valid: "[partitionId]:[brokerId],[partitionId]:[brokerId],...",
 		Doc: "Replicas whose leaders are throttled, as PARTITION:BROKER or *."},
 	{Name: "local.retention.bytes", Type: TypeLong, Default: "-2", HasDefault: true, Valid: "[-2,...]", Synonyms: []string{"log.local.retention.bytes"},

@@ -1,14 +1,24 @@
 package handlers
 
 import (
+	"errors"
+
 	"github.com/kbroker/kbroker/wire"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
+// errUnknownACL ends a connection whose request names what has no meaning in ACLs: Kafka can't parse it (ACL-14).
+var errUnknownACL = errors.New("an ACL request with unknown elements")
+
 // DescribeACLs (key 29): without an authorizer there are no ACLs, and who asks for them is told so (MirrorMaker goes by it).
 func (h *Handlers) describeACLs(r *wire.Request) {
-	resp := r.Body.(*kmsg.DescribeACLsRequest).ResponseKind().(*kmsg.DescribeACLsResponse)
+	req := r.Body.(*kmsg.DescribeACLsRequest)
+	if req.Operation == kmsg.ACLOperationUnknown {
+		r.Close(errUnknownACL)
+		return
+	}
+	resp := req.ResponseKind().(*kmsg.DescribeACLsResponse)
 	resp.ErrorCode, resp.ErrorMessage = kerr.SecurityDisabled.Code, text("No Authorizer is configured on the broker")
 	r.Reply(resp)
 }

@@ -132,9 +132,7 @@ func (d *configDescription) clientMetrics(name string, want wanted) ([]configRow
 	}
 	layers := d.h.layers(d.img, "")
 	layers.Metrics = d.img.Configs(cluster.ConfigResource{Type: cluster.ResourceClientMetrics, Name: name})
-	plain := *d
-	plain.synonyms = false // Kafka has none for these
-	return plain.rows(layers, config.ClientMetrics, layers.Metrics, want), nil
+	return d.rows(layers, config.ClientMetrics, layers.Metrics, want), nil
 }
 
 // rows describes the settings of a scope by name: those that are always shown, and hidden ones that are set.

@@ -97,7 +97,7 @@ func (h *Handlers) layers(img *cluster.Image, topic string) config.Layers {
 func (h *Handlers) Advertised() []kmsg.ApiVersionsResponseApiKey {
 	var keys []kmsg.ApiVersionsResponseApiKey
 	for _, a := range h.table {
-		if a != nil {
+		if a != nil && !a.Unadvertised {
 			k := kmsg.NewApiVersionsResponseApiKey()
 			k.ApiKey, k.MinVersion, k.MaxVersion = int16(a.Key), a.AdvertisedMin, a.Max
 			keys = append(keys, k)

@@ -14,6 +14,8 @@ type API struct {
 	Min, Max int16
 	// AdvertisedMin is lower than Min only for Produce (checklist AV-03).
 	AdvertisedMin int16
+	// Unadvertised APIs are answered but not listed, as Kafka does with client metrics while nothing receives them (checklist TELE-06).
+	Unadvertised bool
 
 	hot    bool // the handler keeps nothing of the request: its frame and struct are used again
 	blocks bool // the handler may wait for the controller before it returns
@@ -35,6 +37,9 @@ func blocking(key kmsg.Key, minVersion, maxVersion int16, handle func(*Handlers,
 func APIs() []API {
 	produce := api(kmsg.Produce, 3, 13, (*Handlers).produce)
 	produce.AdvertisedMin, produce.hot = 0, true
+	getTelemetry := api(kmsg.GetTelemetrySubscriptions, 0, 0, (*Handlers).getTelemetrySubscriptions)
+	pushTelemetry := api(kmsg.PushTelemetry, 0, 0, (*Handlers).pushTelemetry)
+	getTelemetry.Unadvertised, pushTelemetry.Unadvertised = true, true
 	return []API{
 		produce,
 		api(kmsg.Fetch, 4, 18, (*Handlers).fetch),
@@ -65,6 +70,10 @@ func APIs() []API {
 		api(kmsg.DescribeLogDirs, 1, 5, (*Handlers).describeLogDirs),
 		api(kmsg.SASLAuthenticate, 0, 2, (*Handlers).saslAuthenticate),
 		blocking(kmsg.CreatePartitions, 0, 3, (*Handlers).createPartitions),
+		api(kmsg.CreateDelegationToken, 1, 3, (*Handlers).createDelegationToken),
+		api(kmsg.RenewDelegationToken, 1, 2, (*Handlers).renewDelegationToken),
+		api(kmsg.ExpireDelegationToken, 1, 2, (*Handlers).expireDelegationToken),
+		api(kmsg.DescribeDelegationToken, 1, 3, (*Handlers).describeDelegationToken),
 		api(kmsg.DeleteGroups, 0, 3, (*Handlers).deleteGroups),
 		blocking(kmsg.ElectLeaders, 0, 2, (*Handlers).electLeaders),
 		blocking(kmsg.IncrementalAlterConfigs, 0, 1, (*Handlers).incrementalAlterConfigs),
@@ -76,6 +85,8 @@ func APIs() []API {
 		api(kmsg.DescribeCluster, 0, 2, (*Handlers).describeCluster),
 		api(kmsg.DescribeProducers, 0, 0, (*Handlers).describeProducers),
 		blocking(kmsg.UnregisterBroker, 0, 0, (*Handlers).unregisterBroker),
+		getTelemetry,
+		pushTelemetry,
 		api(kmsg.ListConfigResources, 0, 1, (*Handlers).listConfigResources),
 		api(kmsg.DescribeTopicPartitions, 0, 0, (*Handlers).describeTopicPartitions),
 	}

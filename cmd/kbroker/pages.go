@@ -32,6 +32,9 @@ The ranges are those of a Kafka 4.4 broker. What isn't in the table isn't advert
 		if a.AdvertisedMin < a.Min {
 			note = fmt.Sprintf(" (%d is advertised, as Kafka does for old clients' sake)", a.AdvertisedMin)
 		}
+		if a.Unadvertised {
+			note = " (answered, but not advertised, as Kafka does)"
+		}
 		fmt.Fprintf(&b, "| %d | %s | %d to %d%s |\n", int16(a.Key), kmsg.NameForKey(int16(a.Key)), a.Min, a.Max, note)
 	}
 	return b.String()

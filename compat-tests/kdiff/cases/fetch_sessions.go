@@ -1,6 +1,8 @@
 package cases
 
 import (
+	"time"
+
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/kbroker/kbroker/compat-tests/kdiff/diff"
@@ -9,6 +11,7 @@ import (
 
 // fetchSessions covers incremental fetches, KIP-227.
 func fetchSessions(l *diff.List) {
+	sessionsOfMany(l)
 	l.Each("SESS/incremental", "SESS-02 SESS-04 SESS-08", diff.Versions(7, 12, 13, 17), func(t *diff.T, v int16) {
 		c := t.Dial()
 		topic := kit.NewTopic(t, c, "t", 2)
@@ -107,6 +110,143 @@ func fetchSessions(l *diff.List) {
 		diff.Do(c, "delete records", 2, kit.DeleteRecords(topic, 0, 2))
 		diff.Do(c, "start moved", 12, inSession(id, 1))
 		diff.Do(c, "nothing more", 12, inSession(id, 2))
+	})
+}
+
+// sessionsOfMany covers sessions whose partitions come, go and fail.
+func sessionsOfMany(l *diff.List) {
+	l.Each("SESS/many/added_forgotten_and_replaced", "SESS-04", diff.Versions(7, 12, 13, 18), func(t *diff.T, v int16) {
+		c := t.Dial()
+		a, b := kit.NewTopic(t, c, "a", 3), kit.NewTopic(t, c, "b", 1)
+		id := openSession(c, v, a, 0, 1)
+		for p := range int32(3) {
+			kit.Fill(t, c, a, p, kit.Values(t, "x", "y"))
+		}
+		kit.Fill(t, c, b, 0, kit.Values(t, "z"))
+		req := inSession(id, 1)
+		kit.AddFetch(req, b, 0, 0)
+		kit.AddFetch(req, a, 2, 1)
+		kit.Forget(req, a, 1)
+		diff.Do(c, "added and forgotten", v, req)
+		req = inSession(id, 2)
+		kit.AddFetch(req, a, 0, 2)
+		kit.AddFetch(req, a, 2, 2)
+		kit.AddFetch(req, b, 0, 1)
+		diff.Do(c, "moved to the end", v, req)
+		req = inSession(id, 3)
+		kit.Forget(req, a, 1, 7)
+		kit.Forget(req, kit.Topic{Name: t.Name("missing"), ID: t.RawUUID("nobody")}, 0)
+		diff.Do(c, "forget what isn't there", v, req)
+		req = inSession(id, 4)
+		kit.AddFetch(req, a, 0, 0)
+		kit.Forget(req, a, 0)
+		diff.Do(c, "added and forgotten at once", v, req)
+		diff.Do(c, "nothing", v, inSession(id, 5))
+	})
+	l.Each("SESS/many/errors_among_them", "SESS-08 SESS-09", diff.Versions(7, 12, 13, 17), func(t *diff.T, v int16) {
+		c := t.Dial()
+		topic := kit.NewTopic(t, c, "t", 2)
+		kit.Fill(t, c, topic, 0, kit.Values(t, "x"))
+		req := inSession(0, 0)
+		kit.AddFetch(req, topic, 0, 0)
+		kit.AddFetch(req, topic, 1, 9)
+		kit.AddFetch(req, topic, 5, 0)
+		kit.AddFetch(req, kit.Topic{Name: t.Name("missing"), ID: t.RawUUID("nobody")}, 0, 0)
+		id := diff.Do(c, "open", v, req).SessionID
+		diff.Do(c, "again", v, inSession(id, 1))
+		req = inSession(id, 2)
+		kit.AddFetch(req, topic, 1, 0)
+		kit.Forget(req, topic, 5)
+		diff.Do(c, "mended", v, req)
+		diff.Do(c, "afterwards", v, inSession(id, 3))
+	})
+	l.Each("SESS/many/topic_is_deleted", "SESS-08 META-34", diff.Versions(7, 12, 13), func(t *diff.T, v int16) {
+		c := t.Dial()
+		a, b := kit.NewTopic(t, c, "a", 1), kit.NewTopic(t, c, "b", 1)
+		kit.Fill(t, c, b, 0, kit.Values(t, "x"))
+		req := inSession(0, 0)
+		kit.AddFetch(req, a, 0, 0)
+		kit.AddFetch(req, b, 0, 0)
+		id := diff.Do(c, "open", v, req).SessionID
+		t.Quiet(func() { diff.Do(c, "delete", 6, kit.DeleteTopic(a.Name)) })
+		settle(t)
+		diff.Do(c, "one is gone", v, inSession(id, 1))
+		diff.Do(c, "again", v, inSession(id, 2))
+	})
+	l.Each("SESS/many/topic_comes_to_be", "SESS-08 SESS-09", diff.Versions(7, 12), func(t *diff.T, v int16) {
+		c := t.Dial()
+		a := kit.NewTopic(t, c, "a", 1)
+		req := inSession(0, 0)
+		kit.AddFetch(req, a, 0, 0)
+		kit.AddFetch(req, kit.Topic{Name: t.Name("b")}, 0, 0)
+		id := diff.Do(c, "open", v, req).SessionID
+		b := kit.NewTopic(t, c, "b", 1)
+		diff.Do(c, "now there", v, inSession(id, 1))
+		kit.Fill(t, c, b, 0, kit.Values(t, "x"))
+		diff.Do(c, "has data", v, inSession(id, 2))
+	})
+	l.Each("SESS/many/recreated", "SESS-08 META-14", diff.Versions(12, 13), func(t *diff.T, v int16) {
+		c := t.Dial()
+		a := kit.NewTopic(t, c, "a", 1)
+		id := openSession(c, v, a, 0)
+		t.Quiet(func() { diff.Do(c, "delete", 6, kit.DeleteTopic(a.Name)) })
+		settle(t)
+		again := kit.NewTopic(t, c, "a", 1)
+		kit.Fill(t, c, again, 0, kit.Values(t, "x"))
+		diff.Do(c, "again", v, inSession(id, 1))
+		req := inSession(id, 2)
+		kit.AddFetch(req, again, 0, 0)
+		diff.Do(c, "with the new one", v, req)
+		diff.Do(c, "afterwards", v, inSession(id, 3))
+	})
+	l.Each("SESS/many/turns", "FETCH-35 SESS-04", diff.Versions(12, 13), func(t *diff.T, v int16) {
+		c := t.Dial()
+		topic := kit.NewTopic(t, c, "t", 4)
+		for p := range int32(4) {
+			kit.Fill(t, c, topic, p, kit.Values(t, "a"), kit.Values(t, "b"))
+		}
+		req := inSession(0, 0)
+		for p := range int32(4) {
+			kit.AddFetch(req, topic, p, 0)
+		}
+		req.MaxBytes = 80
+		id := diff.Do(c, "open", v, req).SessionID
+		for epoch := int32(1); epoch <= 5; epoch++ {
+			req := inSession(id, epoch)
+			req.MaxBytes = 80
+			diff.Do(c, "next", v, req)
+		}
+	})
+	l.Each("SESS/many/empty", "SESS-10 SESS-02", diff.Versions(7, 13), func(t *diff.T, v int16) {
+		c := t.Dial()
+		diff.Do(c, "open without partitions", v, inSession(0, 0))
+		diff.Do(c, "sessionless without partitions", v, inSession(0, -1))
+		diff.Do(c, "epoch 5 without a session", v, inSession(0, 5))
+		diff.Do(c, "negative epoch", v, inSession(0, -2))
+	})
+	l.Add("SESS/many/long_poll", "SESS-08 FETCH-08", func(t *diff.T) {
+		c, other := t.Dial(), t.Dial()
+		topic := kit.NewTopic(t, c, "t", 2)
+		id := openSession(c, 12, topic, 0, 1)
+		req := inSession(id, 1)
+		req.MaxWaitMillis = 600
+		diff.Do(c, "nothing comes", 12, req, diff.Waits(600*time.Millisecond))
+		req = inSession(id, 2)
+		req.MaxWaitMillis = 8000
+		parked := diff.Start(c, "parked", 12, req)
+		c.Silent("before the produce", 200*time.Millisecond)
+		diff.Do(other, "produce", 9, kit.Produce(topic, 1, kit.Values(t, "a").Bytes()))
+		parked.Wait(diff.Waits(8 * time.Second))
+	})
+	l.Add("SESS/many/limits_change", "SESS-04", func(t *diff.T) {
+		c := t.Dial()
+		topic := kit.NewTopic(t, c, "t", 1)
+		kit.Fill(t, c, topic, 0, kit.Values(t, "a"), kit.Values(t, "b"), kit.Values(t, "c"))
+		id := openSession(c, 12, topic, 0)
+		req := inSession(id, 1)
+		kit.AddFetch(req, topic, 0, 1).PartitionMaxBytes = 80
+		diff.Do(c, "smaller", 12, req)
+		diff.Do(c, "kept", 12, inSession(id, 2))
 	})
 }
 
