@@ -173,12 +173,9 @@ func (e *rowError) Unwrap() error { return e.err }
 // another one, which Kafka ignores. What is in it is the log's business.
 func oneBatch(records []byte, version int16) (batch.Header, []byte, error) {
 	b, rest, ok, err := batch.Split(records)
-	var malformed *batch.Error
 	switch {
-	case errors.As(err, &malformed):
-		return batch.Header{}, nil, &rowError{storage.ErrCorruptMessage, strings.ToUpper(malformed.Message[:1]) + malformed.Message[1:]}
 	case err != nil:
-		return batch.Header{}, nil, storage.ErrCorruptMessage
+		return batch.Header{}, nil, malformed(err)
 	case !ok || b[offsetOfMagic] != batch.Magic:
 		return batch.Header{}, nil, storage.ErrInvalidRecord
 	}
@@ -194,6 +191,15 @@ func oneBatch(records []byte, version int16) (batch.Header, []byte, error) {
 		err = storage.ErrInvalidRecord
 	}
 	return h, b, err
+}
+
+// malformed is a batch whose frame can't be read; the client is told what about it, as Kafka words it.
+func malformed(err error) error {
+	var refused *batch.Error
+	if errors.As(err, &refused) && refused.Message != "" {
+		return &rowError{storage.ErrCorruptMessage, strings.ToUpper(refused.Message[:1]) + refused.Message[1:]}
+	}
+	return storage.ErrCorruptMessage
 }
 
 // offsetOfMagic is where every message format has its version.

@@ -23,7 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // adminBroker is a real node in memory with these handlers, and a client's connection to them.
 type adminBroker struct {
-	t    *testing.T
+	t    testing.TB
 	h    *Handlers
 	node *cluster.Node
 	conn net.Conn
@@ -48,7 +48,7 @@ func (e testEndpoints) Endpoint(c *wire.Conn, b *cluster.BrokerInfo) (string, in
 
 // startAdmin runs a broker with static settings (name, value, name, value...) and the listeners PLAINTEXT and OTHER, of which only
 // the first has an endpoint.
-func startAdmin(t *testing.T, settings ...string) *adminBroker {
+func startAdmin(t testing.TB, settings ...string) *adminBroker {
 	t.Helper()
 	var list []config.Setting
 	for i := 0; i+1 < len(settings); i += 2 {
