@@ -66,10 +66,11 @@ func protocolsSize(protocols []protocol) int {
 	return n
 }
 
+// protocolsOf copies a request's protocols: a member must not hold the whole request's memory.
 func protocolsOf(r *kmsg.JoinGroupRequest) []protocol {
 	protocols := make([]protocol, len(r.Protocols))
 	for i, p := range r.Protocols {
-		protocols[i] = protocol{p.Name, p.Metadata}
+		protocols[i] = protocol{p.Name, bytes.Clone(p.Metadata)}
 	}
 	return protocols
 }

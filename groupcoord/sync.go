@@ -1,6 +1,8 @@
 package groupcoord
 
 import (
+	"bytes"
+
 	"github.com/kbroker/kbroker/coord"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -55,7 +57,9 @@ func (s *Shard) replyAssignment(out *coord.Output, g *group, m *member, park *pa
 func (s *Shard) assign(out *coord.Output, g *group, r *kmsg.SyncGroupRequest) {
 	assignments := make(map[string][]byte, len(r.GroupAssignment))
 	for _, a := range r.GroupAssignment {
-		assignments[a.MemberID] = a.MemberAssignment
+		if g.byID[a.MemberID] != nil {
+			assignments[a.MemberID] = bytes.Clone(a.MemberAssignment) // not to hold the whole request's memory
+		}
 	}
 	generation := g.generation
 	record := groupRecord(g.id, groupImage{

@@ -1,10 +1,12 @@
 package handlers
 
 import (
+	"context"
 	"encoding/base64"
 	"strconv"
 	"strings"
 
+	"github.com/kbroker/kbroker/cluster"
 	"github.com/kbroker/kbroker/coord"
 	"github.com/kbroker/kbroker/wire"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -31,10 +33,15 @@ const malformedRequest = "This most likely occurs because of a request being mal
 func (h *Handlers) findCoordinator(r *wire.Request) {
 	req := r.Body.(*kmsg.FindCoordinatorRequest)
 	resp := req.ResponseKind().(*kmsg.FindCoordinatorResponse)
+	kind := req.CoordinatorType
+	if r.Version == 0 {
+		kind = coordinatorGroup
+	}
+	info := h.coordinatorTopic(kind)
 	if r.Version >= 4 {
 		resp.Coordinators = make([]kmsg.FindCoordinatorResponseCoordinator, 0, len(req.CoordinatorKeys))
 		for _, key := range req.CoordinatorKeys {
-			c := h.coordinator(r, req.CoordinatorType, key)
+			c := h.coordinator(r, kind, key, info)
 			if c.ErrorMessage == nil {
 				c.ErrorMessage = text("")
 			}
@@ -43,11 +50,7 @@ func (h *Handlers) findCoordinator(r *wire.Request) {
 		r.Reply(resp)
 		return
 	}
-	kind := req.CoordinatorType
-	if r.Version == 0 {
-		kind = coordinatorGroup
-	}
-	c := h.coordinator(r, kind, req.CoordinatorKey)
+	c := h.coordinator(r, kind, req.CoordinatorKey, info)
 	resp.ErrorCode, resp.ErrorMessage, resp.NodeID, resp.Host, resp.Port = c.ErrorCode, c.ErrorMessage, c.NodeID, c.Host, c.Port
 	if resp.ErrorMessage == nil {
 		resp.ErrorMessage = text(kafkaMessage(c.ErrorCode))
@@ -69,37 +72,43 @@ func kafkaMessage(code int16) string {
 	}
 }
 
-// coordinator finds the coordinator of one key.
-func (h *Handlers) coordinator(r *wire.Request, kind int8, key string) kmsg.FindCoordinatorResponseCoordinator {
-	c := kmsg.NewFindCoordinatorResponseCoordinator()
-	c.Key, c.NodeID, c.Port = key, -1, -1
-	var topic string
+// coordinatorTopic gives the topic of a kind of coordinator, made if need be; nil where there is none.
+func (h *Handlers) coordinatorTopic(kind int8) *cluster.TopicInfo {
+	var name string
 	switch kind {
 	case coordinatorGroup:
-		topic = offsetsTopic
+		name = offsetsTopic
 	case coordinatorTransaction:
-		topic = transactionStateTopic
-	case coordinatorShare:
-		if r.Version < 6 || !isShareKey(key) {
-			c.ErrorCode = kerr.InvalidRequest.Code
-		} else {
-			c.ErrorCode = kerr.CoordinatorNotAvailable.Code
-		}
-		return c
+		name = transactionStateTopic
 	default:
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(h.Context, internalTopicTimeout)
+	defer cancel()
+	info, err := h.ensureInternalTopic(ctx, name)
+	if err != nil {
+		h.Log.Warn("a coordinator's topic can't be made", "topic", name, "error", err)
+		return nil
+	}
+	return info
+}
+
+// coordinator finds the coordinator of one key in its topic.
+func (h *Handlers) coordinator(r *wire.Request, kind int8, key string, info *cluster.TopicInfo) kmsg.FindCoordinatorResponseCoordinator {
+	c := kmsg.NewFindCoordinatorResponseCoordinator()
+	c.Key, c.NodeID, c.Port = key, -1, -1
+	switch {
+	case kind == coordinatorShare && (r.Version < 6 || !isShareKey(key)):
+		c.ErrorCode = kerr.InvalidRequest.Code
+		return c
+	case kind < coordinatorGroup || kind > coordinatorShare:
 		c.ErrorCode, c.ErrorMessage = kerr.InvalidRequest.Code, text(malformedRequest)
 		return c
-	}
-	ctx, cancel := h.internalTopicContext()
-	defer cancel()
-	info, err := h.ensureInternalTopic(ctx, topic)
-	if err != nil {
-		h.Log.Warn("a coordinator's topic can't be made", "topic", topic, "error", err)
+	case info == nil || len(info.Partitions) == 0:
 		c.ErrorCode = kerr.CoordinatorNotAvailable.Code
 		return c
 	}
-	partition := coord.PartitionFor(key, int32(len(info.Partitions)))
-	leader := info.Partitions[partition].Leader
+	leader := info.Partitions[coord.PartitionFor(key, int32(len(info.Partitions)))].Leader
 	host, port, ok := h.endpoint(r, leader)
 	if !ok {
 		c.ErrorCode = kerr.CoordinatorNotAvailable.Code

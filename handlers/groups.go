@@ -1,7 +1,6 @@
 package handlers
 
 import (
-	"context"
 	"net"
 	"net/netip"
 	"strconv"
@@ -42,8 +41,4 @@ func javaAddress(a net.Addr) string {
 		return strings.Join(groups, ":") + "%" + zone
 	}
 	return strings.Join(groups, ":")
-}
-
-func (h *Handlers) internalTopicContext() (context.Context, context.CancelFunc) {
-	return context.WithTimeout(h.Context, internalTopicTimeout)
 }
