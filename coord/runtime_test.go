@@ -199,7 +199,7 @@ func TestWrite_is_split_only_where_it_may_be(t *testing.T) {
 	l.SetMaxBatchBytes(1000)
 	big := strings.Repeat("x", 300)
 	for _, splits := range []bool{false, true} {
-		var got error = errors.New("not answered")
+		got := errors.New("not answered")
 		err := r.Do(0, func(_ *journal, out *coord.Output) {
 			var records []coord.Record
 			for i := range 10 {

@@ -7,7 +7,6 @@ import (
 
 	"github.com/kbroker/kbroker/coord"
 	"github.com/twmb/franz-go/pkg/kerr"
-	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // Shard holds the groups of one partition of __consumer_offsets. It is the coordinator's core: everything it does hangs on its
@@ -218,9 +217,4 @@ func errorCode(e *kerr.Error) int16 {
 		return 0
 	}
 	return e.Code
-}
-
-// reply has a response delivered that waits for nothing.
-func reply[T kmsg.Response](out *coord.Output, done func(T), resp T) {
-	out.Reply(func() { done(resp) })
 }
