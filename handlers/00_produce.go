@@ -276,7 +276,7 @@ func (p *producing) answer() {
 				}
 				rp.ErrorRecords = append(rp.ErrorRecords, re)
 			}
-			if row.code == kerr.NotLeaderForPartition.Code { // PROD-27
+			if p.r.Version >= 10 && row.code == kerr.NotLeaderForPartition.Code { // PROD-27
 				if info := partitionOf(img, t.name, t.id, row.partition); info != nil {
 					rp.CurrentLeader.LeaderID, rp.CurrentLeader.LeaderEpoch = info.Leader, info.LeaderEpoch
 					leaders[info.Leader] = true
