@@ -77,18 +77,17 @@ const (
 	// DefaultMaxDecompressedBytes is Kafka's default of max.decompressed.message.bytes: no limit of its own.
 	DefaultMaxDecompressedBytes = 2147483639
 
-	// maxDecompressedRatio and minDecompressedBatches bound what a batch may unpack to; see DecompressedLimit.
-	maxDecompressedRatio   = 100
-	minDecompressedBatches = 2
+	// maxDecompressedRatio and minDecompressedBytes bound what a batch may unpack to; see DecompressedLimit.
+	maxDecompressedRatio = 100
+	minDecompressedBytes = 64 << 20
 )
 
 // DecompressedLimit is how many bytes the records of a batch may unpack to when a leader checks it: maxDecompressedRatio times the
-// batch's size, but at least minDecompressedBatches times the topic's max.message.bytes, so that whatever a client with default
-// settings puts into a batch is accepted however well it compresses, and so that the work for a batch stays in proportion to the
-// bytes that came in. A max.decompressed.message.bytes that was set by hand raises the limit to its value. (Kafka has no such
+// batch's size, but at least minDecompressedBytes and twice the topic's max.message.bytes, so that whatever an honest client
+// puts into a batch is accepted however well it compresses, and so that the work for a batch stays bounded. A max.decompressed.message.bytes that was set by hand raises the limit to its value. (Kafka has no such
 // limit: there the setting bounds single records, and the default means none.)
 func DecompressedLimit(batchBytes, maxMessageBytes, maxDecompressedBytes int) int {
-	limit := max(maxDecompressedRatio*batchBytes, minDecompressedBatches*maxMessageBytes)
+	limit := max(maxDecompressedRatio*batchBytes, minDecompressedBytes, 2*maxMessageBytes)
 	if maxDecompressedBytes < DefaultMaxDecompressedBytes {
 		limit = max(limit, maxDecompressedBytes)
 	}

@@ -14,7 +14,7 @@ func recompress(b []byte, target Codec, c *checker) (Validated, error) {
 		limit = DefaultMaxDecompressedBytes
 	}
 	out := sink{b: make([]byte, HeaderSize, min(len(b)+len(b)/8+HeaderSize, limit+HeaderSize)), max: limit}
-	w := rewriter{w: &out, logAppendTime: r.TimestampType == LogAppendTime, base: r.NowMillis}
+	w := rewriter{w: &out, base: r.NowMillis}
 	if target != None {
 		comp, err := newCompressor(target, r.level(target), &out)
 		if err != nil {
@@ -68,19 +68,18 @@ func (r *Rules) level(c Codec) int {
 	return DefaultLevel
 }
 
-// rewriter writes records anew: offset deltas from 0 on, timestamp deltas from a base that is the first record's timestamp, or the
-// broker's clock on a LogAppendTime topic, as Kafka's builder chooses it; no attributes. Key, value and headers stay as they are.
+// rewriter writes records anew: offset deltas from 0 on, timestamp deltas from the first record's timestamp (on a LogAppendTime topic too,
+// where the batch's maximum is what counts, as Kafka has it); no attributes. Key, value and headers stay as they are.
 type rewriter struct {
-	w             io.Writer
-	close         func() error
-	logAppendTime bool
-	base          int64
-	next          int32
+	w     io.Writer
+	close func() error
+	base  int64
+	next  int32
 }
 
 // begin writes the head of a record whose body of size bytes is to be written to the result.
 func (w *rewriter) begin(st *recordStream, size int, timestamp int64) (io.Writer, error) {
-	if w.next == 0 && !w.logAppendTime {
+	if w.next == 0 {
 		w.base = timestamp
 	}
 	delta := timestamp - w.base

@@ -482,17 +482,16 @@ func TestValidate_PROD_33_decompressed_size(t *testing.T) {
 	}
 	accepted(t, kmsgBatch(t, plainHeader(now, now), None, []Record{{Value: make([]byte, 1000)}}), r)
 
-	if got := DecompressedLimit(100, 1000, DefaultMaxDecompressedBytes); got != 10_000 {
-		t.Errorf("limit %d", got)
-	}
-	if got := DecompressedLimit(1, 1000, 10); got != 2000 {
-		t.Errorf("limit %d", got)
-	}
-	if got := DecompressedLimit(1, 1000, 50_000); got != 50_000 {
-		t.Errorf("limit %d", got)
-	}
-	if got := DecompressedLimit(1<<30, 1<<30, DefaultMaxDecompressedBytes); got != DefaultMaxDecompressedBytes {
-		t.Errorf("limit %d", got)
+	for _, c := range []struct{ batch, message, set, want int }{
+		{100, 1000, DefaultMaxDecompressedBytes, minDecompressedBytes},
+		{1 << 20, 1000, DefaultMaxDecompressedBytes, 100 << 20},
+		{1, 40 << 20, 10, 80 << 20},
+		{1, 1000, 70 << 20, 70 << 20},
+		{1 << 30, 1 << 30, DefaultMaxDecompressedBytes, DefaultMaxDecompressedBytes},
+	} {
+		if got := DecompressedLimit(c.batch, c.message, c.set); got != c.want {
+			t.Errorf("batch of %d, max.message.bytes %d, max.decompressed.message.bytes %d: limit %d, want %d", c.batch, c.message, c.set, got, c.want)
+		}
 	}
 }
 
