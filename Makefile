@@ -43,7 +43,7 @@ bench: build ## Go benchmarks, then kperf against this broker beside the floor (
 
 compat: build ## real clients against the built binary: franz-go, kcat, Java where there is one, and kill -9
 	compat-tests/kcat/install.sh
-	KBROKER_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 ./compat-tests/...
+	KBROKER_BIN=$(CURDIR)/$(BIN) $(GO) test -count=1 -p 1 -timeout 20m ./compat-tests/...
 
 kdiff: build ## the same requests to Apache Kafka and to us, and every difference (needs Java and Maven)
 	compat-tests/kdiff.sh

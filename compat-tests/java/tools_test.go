@@ -122,7 +122,7 @@ func TestConsoleProducerAndConsumer_ACC_03(t *testing.T) {
 	out = must(t, "", "kafka-consumer-groups", "--bootstrap-server", b.Addr, "--reset-offsets", "--group", "console-group", "--topic", "console", "--to-earliest", "--execute")
 	matches(t, "reset", out, `console-group\s+console\s+0\s+0\s`)
 	out = must(t, "", "kafka-consumer-groups", "--bootstrap-server", b.Addr, "--delete", "--group", "console-group")
-	matches(t, "delete", out, `were successful`)
+	matches(t, "delete", out, `was successful`)
 	out = must(t, "", "kafka-get-offsets", "--bootstrap-server", b.Addr, "--topic", "console")
 	matches(t, "get-offsets", out, `console:0:\d+\s+console:1:\d+`)
 }
