@@ -1,15 +1,15 @@
 // Package broker puts the parts together. Start brings a broker up in this order, each part needing those before it:
 //
 //  1. the addresses are bound, so that a port in use is said before anything is written;
-//  2. data directories: lock, checkpoints; after a crash, recovery;
-//  3. the controller: leads at once, knows the cluster's metadata, opens the partitions;
-//  4. seeded topics; the group coordinator takes up its partitions;
-//  5. HTTP;
+//  2. HTTP: live, not ready;
+//  3. data directories: lock, checkpoints; after a crash, recovery;
+//  4. the controller: leads at once, knows the cluster's metadata, opens the partitions;
+//  5. seeded topics; the group coordinator takes up its partitions;
 //  6. the Kafka port: when it opens, a produce succeeds.
 //
-// Stop goes the other way, so that nothing is answered that isn't kept: not ready any more; what is parked is answered (fetches with what
-// there is, joins with NOT_COORDINATOR); connections end; the coordinator's shards go; the controller stops; logs are flushed and the directories
-// marked as cleanly closed.
+// Stop goes the other way, so that nothing is answered that isn't kept: not ready any more; nothing new is read; what was appended is committed and
+// answered; what is parked is answered (fetches with what there is, joins with NOT_COORDINATOR); connections end; the coordinator's shards go; the
+// controller stops; logs are flushed and the directories marked as cleanly closed.
 package broker
 
 import (
@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -35,8 +36,12 @@ import (
 	"github.com/kbroker/kbroker/wire"
 )
 
-// drainTime bounds how long Stop waits for answers that are on their way to slow clients.
-const drainTime = 5 * time.Second
+const (
+	// drainTime bounds how long Stop waits for answers that are on their way to slow clients.
+	drainTime = 5 * time.Second
+	// commitTime bounds how much of that it waits for what was appended to be committed.
+	commitTime = 2 * time.Second
+)
 
 // Broker is a running broker.
 type Broker struct {
@@ -44,7 +49,7 @@ type Broker struct {
 	log       *slog.Logger
 	fs        vfs.FS
 	dirs      []string
-	memory    *vfs.Mem // nil on disk
+	memory    *memoryKeeper // nil on disk
 	manager   *storage.Manager
 	node      *cluster.Node
 	groups    *groupcoord.Service
@@ -53,6 +58,9 @@ type Broker struct {
 	http      *httpapi.Server
 	reserved  []reservation // until the port opens
 	listeners []wire.Listener
+	httpAddr  net.Addr // nil where HTTP is off
+	limitedBy [len(connectionSettings)]string
+	up        atomic.Bool // the parts are there, so that metrics may look at them
 	ready     atomic.Bool
 
 	parts    *errgroup.Group    // everything that runs
@@ -65,10 +73,14 @@ type Broker struct {
 	stopErr  error
 }
 
-// Run runs a broker until ctx ends or a part of it fails.
+// Run runs a broker until ctx ends or a part of it fails. It is no error that ctx ends, at the start or later.
 func Run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 	b, err := Start(ctx, cfg, log)
 	if err != nil {
+		if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+			log.Info("stopped before it was ready")
+			return nil
+		}
 		return err
 	}
 	select {
@@ -84,50 +96,50 @@ func Run(ctx context.Context, cfg *config.Config, log *slog.Logger) error {
 }
 
 // Start brings a broker up and returns once it is ready. Where it fails nothing stays behind.
-func Start(ctx context.Context, cfg *config.Config, log *slog.Logger) (b *Broker, err error) {
-	began := time.Now()
-	b = &Broker{cfg: cfg, log: log, stopNode: func() {}, stopWire: func() {}, stopReqs: func() {}, stopHTTP: func() {}}
-	specs := listenerSpecs(cfg)
-	reserved, err := reserve(ctx, specs)
-	if err != nil {
-		return nil, err
-	}
-	b.reserved = reserved
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, b.Stop())
-			b = nil
-		}
-	}()
+func Start(ctx context.Context, cfg *config.Config, log *slog.Logger) (*Broker, error) {
+	b := &Broker{cfg: cfg, log: log, stopNode: func() {}, stopWire: func() {}, stopReqs: func() {}, stopHTTP: func() {}}
 	// What runs outlives the start's context: Stop ends it.
 	b.parts, b.failed = errgroup.WithContext(context.WithoutCancel(ctx))
-	if len(cfg.Ignored) > 0 {
-		log.Info("settings without a meaning here are ignored", "settings", strings.Join(cfg.Ignored, ", "))
+	if err := b.start(ctx); err != nil {
+		return nil, errors.Join(err, b.Stop())
+	}
+	return b, nil
+}
+
+func (b *Broker) start(ctx context.Context) (err error) {
+	began := time.Now()
+	if b.reserved, err = reserve(ctx, listenerSpecs(b.cfg)); err != nil {
+		return err
+	}
+	b.endpoints = newEndpoints(b.cfg)
+	if err := b.startHTTP(ctx); err != nil {
+		return err
+	}
+	if len(b.cfg.Ignored) > 0 {
+		b.log.Info("settings without a meaning here are ignored", "settings", strings.Join(b.cfg.Ignored, ", "))
 	}
 	if err := b.openStorage(ctx); err != nil {
-		return b, err
+		return err
 	}
 	if err := b.startNode(ctx); err != nil {
-		return b, err
+		return err
 	}
 	h := b.newHandlers()
-	if err := b.newHTTP(); err != nil {
-		return b, err
-	}
-	if err := seedTopics(ctx, h, cfg.Topics); err != nil {
-		return b, err
+	if err := seedTopics(ctx, h, b.cfg.Topics); err != nil {
+		return err
 	}
 	b.startGroups()
-	if err := b.startHTTP(ctx); err != nil {
-		return b, err
-	}
 	if err := b.startWire(ctx, h); err != nil {
-		return b, err
+		return err
 	}
 	b.ready.Store(true)
-	log.Info("ready", "listen", strings.Join(b.Addrs(), ","), "data", dataName(cfg), "profile", cfg.Profile, "durability", cfg.Durability,
-		"cluster", b.node.Image().ClusterID, "node", cfg.NodeID, "took", time.Since(began).Round(100*time.Microsecond))
-	return b, nil
+	attrs := []any{"listen", strings.Join(b.Addrs(), ",")}
+	if b.httpAddr != nil {
+		attrs = append(attrs, "http", b.httpAddr.String())
+	}
+	b.log.Info("ready", append(attrs, "data", dataName(b.cfg), "profile", b.cfg.Profile, "durability", b.cfg.Durability,
+		"cluster", b.node.Image().ClusterID, "node", b.cfg.NodeID, "took", time.Since(began).Round(100*time.Microsecond))...)
+	return nil
 }
 
 func dataName(cfg *config.Config) string {
@@ -137,31 +149,44 @@ func dataName(cfg *config.Config) string {
 	return strings.Join(cfg.DataDirs, ",")
 }
 
-func listenerSpecs(cfg *config.Config) []listenerSpec {
-	var specs []listenerSpec
-	for _, l := range cfg.Listeners {
-		specs = append(specs, listenerSpec{l.Name, l.Addresses})
-	}
-	return specs
-}
-
 func (b *Broker) openStorage(ctx context.Context) error {
 	b.fs, b.dirs = vfs.OS(), b.cfg.DataDirs
 	if b.cfg.InMemory() {
-		b.memory = vfs.NewMem(vfs.MemOptions{Budget: b.cfg.MemoryBudget})
-		b.fs, b.dirs = b.memory, []string{"/data"}
+		b.memory = newMemoryKeeper(b.cfg.MemoryBudget, b.log)
+		b.fs, b.dirs = b.memory.fs, []string{memoryDir}
+	}
+	idle := maxIdleFiles
+	if n, known := maxOpenFiles(); known {
+		idle = min(idle, max(1, n/idleFileShare))
 	}
 	m, err := storage.OpenManager(ctx, storage.ManagerConfig{
 		FS: b.fs, Dirs: b.dirs, ClusterID: b.cfg.ClusterID, NodeID: b.cfg.NodeID, Logger: b.log,
 		NowMillis:            func() int64 { return time.Now().UnixMilli() },
 		RecoveryThreads:      b.cfg.Static.Int("num.recovery.threads.per.data.dir"),
+		MaxOpenFiles:         idle,
 		ProducerExpiryMillis: b.cfg.Static.Long("producer.id.expiration.ms"),
 	})
 	if err != nil {
-		return fmt.Errorf("data-dir: %w", err)
+		return dataDirProblem(err)
 	}
 	b.manager = m
 	return nil
+}
+
+// memoryDir is the data directory in the memory's file system.
+const memoryDir = "/data"
+
+// dataDirProblem says which setting an error of the data directories is about, and what is allowed.
+func dataDirProblem(err error) error {
+	switch {
+	case errors.Is(err, storage.ErrDirLocked):
+		return fmt.Errorf("data-dir: %w (allowed: a directory that no running broker uses)", err)
+	case errors.Is(err, storage.ErrForeignCluster):
+		return fmt.Errorf("data-dir: %w (allowed: a directory of the cluster that CLUSTER_ID names, or of none)", err)
+	case errors.Is(err, storage.ErrForeignNode):
+		return fmt.Errorf("data-dir: %w (allowed: the directory's own number as --node-id, or another directory)", err)
+	}
+	return fmt.Errorf("data-dir: %w", err)
 }
 
 func (b *Broker) startNode(ctx context.Context) error {
@@ -169,7 +194,7 @@ func (b *Broker) startNode(ctx context.Context) error {
 	metadataDir := ""
 	if b.cfg.InMemory() {
 		// A file system of its own: metadata must not fail because records spent the budget.
-		metadataFS, metadataDir = vfs.NewMem(vfs.MemOptions{}), "/data"
+		metadataFS, metadataDir = vfs.NewMem(vfs.MemOptions{}), memoryDir
 	} else {
 		metadataDir = b.cfg.MetadataDir
 		if metadataDir == "" {
@@ -185,11 +210,6 @@ func (b *Broker) startNode(ctx context.Context) error {
 	if r := b.cfg.Static.String("broker.rack"); r != "" {
 		rack = &r
 	}
-	var names []string
-	for _, l := range b.cfg.Listeners {
-		names = append(names, l.Name)
-	}
-	b.endpoints = newEndpoints(b.cfg.NodeID, names, advertised(b.cfg))
 	b.node = cluster.New(cluster.Config{
 		NodeID: b.cfg.NodeID, ClusterID: b.cfg.ClusterID, Manager: b.manager, FS: metadataFS, MetadataDir: metadataDir,
 		Static: b.cfg.Static, Logger: b.log, Rack: rack, Durability: durability,
@@ -204,25 +224,25 @@ func (b *Broker) startNode(ctx context.Context) error {
 	})
 	select {
 	case <-b.node.Ready():
-		return nil
 	case err := <-stopped:
 		if err == nil {
 			err = errors.New("the controller stopped")
+		} else if errors.Is(err, storage.ErrForeignCluster) {
+			err = dataDirProblem(err)
 		}
 		return err
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-}
-
-func advertised(cfg *config.Config) map[string]hostPort {
-	m := map[string]hostPort{}
-	for _, l := range cfg.Listeners {
-		if l.AdvertisedHost != "" {
-			m[l.Name] = hostPort{l.AdvertisedHost, l.AdvertisedPort}
-		}
+	if k := b.memory; k != nil {
+		b.parts.Go(func() error { return k.run(nodeCtx, b.node, b.manager) })
+		b.node.Subscribe(func(d cluster.Delta, _ *cluster.Image) {
+			if len(d.DeletedTopics) > 0 {
+				k.removeDeleted(b.manager)
+			}
+		})
 	}
-	return m
+	return nil
 }
 
 func (b *Broker) newHandlers() *handlers.Handlers {
@@ -239,9 +259,15 @@ func (b *Broker) newHandlers() *handlers.Handlers {
 }
 
 func (b *Broker) startWire(ctx context.Context, h *handlers.Handlers) error {
+	limits, err := b.wireLimits(ctx, config.Layers{Static: b.cfg.Static})
+	if err != nil {
+		return err
+	}
 	b.server = wire.New(wire.Config{
-		APIs: handlers.WireAPIs(), Handle: h.Handle, Limits: wireLimits(b.cfg), Logger: b.log, Observe: b.http.Observe,
+		APIs: handlers.WireAPIs(), Handle: h.Handle, Limits: limits, Logger: b.log, Observe: b.http.Observe,
 	})
+	b.node.Subscribe(b.followLimits)
+	b.up.Store(true)
 	reserved := b.reserved
 	b.reserved = nil
 	bound, err := open(reserved)
@@ -264,6 +290,9 @@ func (b *Broker) Addrs() []string {
 	return addrs
 }
 
+// HTTPAddr is where HTTP is served, nil where it is off.
+func (b *Broker) HTTPAddr() net.Addr { return b.httpAddr }
+
 // Failed is closed when a part of the broker fails while it runs; Stop then gives the reason.
 func (b *Broker) Failed() <-chan struct{} { return b.failed.Done() }
 
@@ -276,26 +305,57 @@ func (b *Broker) Stop() error {
 func (b *Broker) stop() error {
 	b.ready.Store(false)
 	release(b.reserved)
+	var err error
+	drained := make(chan error, 1)
+	if b.server != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+		defer cancel()
+		go func() { drained <- b.server.Shutdown(ctx) }() // no request is read any more, those that are parked are still answered
+		b.awaitCommits()
+	}
 	b.stopReqs()
 	if b.groups != nil {
 		b.groups.Close()
 	}
-	var err error
 	if b.server != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), drainTime)
-		if e := b.server.Shutdown(ctx); e != nil && !errors.Is(e, context.DeadlineExceeded) {
+		if e := <-drained; e != nil && !errors.Is(e, context.DeadlineExceeded) {
 			err = errors.Join(err, e)
 		}
-		cancel()
 	}
 	b.stopWire()
 	b.stopHTTP()
 	b.stopNode()
-	if b.parts != nil {
-		err = errors.Join(err, b.parts.Wait())
-	}
+	err = errors.Join(err, b.parts.Wait())
 	if b.manager != nil {
 		err = errors.Join(err, b.manager.Close())
 	}
 	return err
+}
+
+// awaitCommits waits, not for long, until all that was appended is committed, so that produces that wait for it are answered with what became of them.
+func (b *Broker) awaitCommits() {
+	var left sync.WaitGroup
+	var withdraw []func()
+	for _, l := range b.manager.Logs() {
+		p, err := b.node.Partition(l.Partition().Topic, l.Partition().Partition)
+		end := l.LogEndOffset()
+		if err != nil || end == 0 {
+			continue
+		}
+		left.Add(1)
+		done := sync.OnceFunc(left.Done)
+		already, give := p.AwaitCommitted(end-1, func(error) { done() })
+		if already {
+			done()
+			continue
+		}
+		withdraw = append(withdraw, func() { give(); done() })
+	}
+	timer := time.AfterFunc(commitTime, func() {
+		for _, give := range withdraw {
+			give()
+		}
+	})
+	defer timer.Stop()
+	left.Wait()
 }

@@ -11,6 +11,7 @@ import (
 	"sync"
 
 	"github.com/kbroker/kbroker/cluster"
+	"github.com/kbroker/kbroker/config"
 	"github.com/kbroker/kbroker/wire"
 )
 
@@ -34,8 +35,15 @@ type endpoints struct {
 	override   map[string]hostPort // set at run time
 }
 
-func newEndpoints(nodeID int32, listeners []string, configured map[string]hostPort) *endpoints {
-	return &endpoints{nodeID: nodeID, listeners: listeners, gateways: defaultGateways(), configured: configured, override: map[string]hostPort{}}
+func newEndpoints(cfg *config.Config) *endpoints {
+	e := &endpoints{nodeID: cfg.NodeID, gateways: defaultGateways(), configured: map[string]hostPort{}, override: map[string]hostPort{}}
+	for _, l := range cfg.Listeners {
+		e.listeners = append(e.listeners, l.Name)
+		if l.AdvertisedHost != "" {
+			e.configured[l.Name] = hostPort{l.AdvertisedHost, l.AdvertisedPort}
+		}
+	}
+	return e
 }
 
 // Endpoint is where the client of c reaches broker b.
@@ -100,37 +108,54 @@ func (e *endpoints) Advertised(listener string) string {
 	return net.JoinHostPort(hp.host, strconv.Itoa(int(hp.port)))
 }
 
+// Linux's tables of routes.
+const (
+	routesIPv4 = "/proc/net/route"
+	routesIPv6 = "/proc/net/ipv6_route"
+)
+
 // defaultGateways reads the machine's default routes. Where the system has no such files there are none.
 func defaultGateways() map[netip.Addr]bool {
 	found := map[netip.Addr]bool{}
-	eachLine("/proc/net/route", func(f []string) {
-		// Iface Destination Gateway Flags ...: little-endian hexadecimal
-		if len(f) > 2 && f[1] == "00000000" {
-			if b, err := hex.DecodeString(f[2]); err == nil && len(b) == 4 {
-				found[netip.AddrFrom4([4]byte{b[3], b[2], b[1], b[0]})] = true
+	for path, parse := range map[string]func(line string) (netip.Addr, bool){routesIPv4: gatewayIPv4, routesIPv6: gatewayIPv6} {
+		f, err := os.Open(path)
+		if err != nil {
+			continue
+		}
+		for s := bufio.NewScanner(f); s.Scan(); {
+			if a, ok := parse(s.Text()); ok {
+				found[a] = true
 			}
 		}
-	})
-	eachLine("/proc/net/ipv6_route", func(f []string) {
-		// destination prefix-length source prefix-length next-hop ...
-		if len(f) > 4 && f[0] == strings.Repeat("0", 32) && f[1] == "00" {
-			if b, err := hex.DecodeString(f[4]); err == nil && len(b) == 16 {
-				found[netip.AddrFrom16([16]byte(b))] = true
-			}
-		}
-	})
-	delete(found, netip.IPv4Unspecified())
-	delete(found, netip.IPv6Unspecified())
+		_ = f.Close()
+	}
 	return found
 }
 
-func eachLine(path string, fn func(fields []string)) {
-	f, err := os.Open(path)
-	if err != nil {
-		return
+// gatewayIPv4 reads a line of routesIPv4: interface, destination, gateway, flags and so on, addresses in hexadecimal from the last byte to the first.
+func gatewayIPv4(line string) (netip.Addr, bool) {
+	f := strings.Fields(line)
+	if len(f) < 3 || f[1] != "00000000" {
+		return netip.Addr{}, false
 	}
-	defer f.Close()
-	for s := bufio.NewScanner(f); s.Scan(); {
-		fn(strings.Fields(s.Text()))
+	b, err := hex.DecodeString(f[2])
+	if err != nil || len(b) != 4 {
+		return netip.Addr{}, false
 	}
+	a := netip.AddrFrom4([4]byte{b[3], b[2], b[1], b[0]})
+	return a, !a.IsUnspecified()
+}
+
+// gatewayIPv6 reads a line of routesIPv6: destination, its prefix's length, source, its prefix's length, next hop and so on.
+func gatewayIPv6(line string) (netip.Addr, bool) {
+	f := strings.Fields(line)
+	if len(f) < 5 || f[1] != "00" {
+		return netip.Addr{}, false
+	}
+	b, err := hex.DecodeString(f[4])
+	if err != nil || len(b) != 16 {
+		return netip.Addr{}, false
+	}
+	a := netip.AddrFrom16([16]byte(b))
+	return a, !a.IsUnspecified()
 }

@@ -11,35 +11,35 @@ import (
 	"github.com/kbroker/kbroker/httpapi"
 )
 
-// newHTTP makes what answers HTTP; it counts requests even where nothing listens.
-func (b *Broker) newHTTP() error {
+// startHTTP opens the HTTP port, unless it is off: requests are counted even where nobody can ask for them.
+func (b *Broker) startHTTP(ctx context.Context) (err error) {
 	budgets := []httpapi.Budget{{Name: "requests", State: func() (used, limit int64) {
-		if b.server == nil {
+		if !b.up.Load() {
 			return 0, 0
 		}
 		s := b.server.Stats()
 		return s.FrameMemoryInUse, s.FrameMemory
 	}}}
-	if b.memory != nil {
-		budgets = append(budgets, httpapi.Budget{Name: "records", State: func() (used, limit int64) { return b.memory.Used(), b.cfg.MemoryBudget }})
+	if b.cfg.InMemory() {
+		budgets = append(budgets, httpapi.Budget{Name: "records", State: func() (used, limit int64) {
+			if !b.up.Load() {
+				return 0, b.cfg.MemoryBudget
+			}
+			return b.memory.fs.Used(), b.cfg.MemoryBudget
+		}})
 	}
-	h, err := httpapi.New(httpapi.Deps{
-		Version: b.cfg.Version, Ready: b.ready.Load, Topics: topicMetrics{b}, Groups: groupMetrics{b.groups}, Connections: connectionMetrics{b},
+	b.http, err = httpapi.New(httpapi.Deps{
+		Version: b.cfg.Version, Ready: b.ready.Load, Topics: topicMetrics{b}, Groups: groupMetrics{b}, Connections: connectionMetrics{b},
 		Budgets: budgets, Advertised: b.endpoints, AdvertisedAtRunTime: b.cfg.AdvertisedAtRunTime, Logger: b.log,
 	})
-	b.http = h
-	return err
-}
-
-// startHTTP opens the HTTP port, unless it is off.
-func (b *Broker) startHTTP(ctx context.Context) error {
-	if b.cfg.HTTP == "" {
-		return nil
+	if err != nil || b.cfg.HTTP == "" {
+		return err
 	}
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", b.cfg.HTTP)
 	if err != nil {
-		return fmt.Errorf("http: can't listen on %s: %w; choose another address with --http, or off", b.cfg.HTTP, err)
+		return cantListen("http", b.cfg.HTTP, err, "another address, or off")
 	}
+	b.httpAddr = l.Addr()
 	httpCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	b.stopHTTP = stop
 	b.parts.Go(func() error { return b.http.Serve(httpCtx, l) })
@@ -49,6 +49,9 @@ func (b *Broker) startHTTP(ctx context.Context) error {
 type topicMetrics struct{ b *Broker }
 
 func (m topicMetrics) EachTopic(fn func(httpapi.Topic)) {
+	if !m.b.up.Load() {
+		return
+	}
 	img := m.b.node.Image()
 	for _, name := range img.TopicNames() {
 		t := httpapi.Topic{Name: name, Partitions: len(img.Topic(name).Partitions)}
@@ -60,6 +63,9 @@ func (m topicMetrics) EachTopic(fn func(httpapi.Topic)) {
 }
 
 func (m topicMetrics) EachPartition(fn func(httpapi.Partition)) {
+	if !m.b.up.Load() {
+		return
+	}
 	img := m.b.node.Image()
 	for _, name := range img.TopicNames() {
 		for i, info := range img.Topic(name).Partitions {
@@ -78,6 +84,9 @@ func (m topicMetrics) EachPartition(fn func(httpapi.Partition)) {
 }
 
 func (m topicMetrics) Brokers() []httpapi.Broker {
+	if !m.b.up.Load() {
+		return nil
+	}
 	var all []httpapi.Broker
 	for _, info := range m.b.node.Image().Brokers() {
 		all = append(all, httpapi.Broker{ID: info.ID, Address: m.address(info)})
@@ -95,13 +104,16 @@ func (m topicMetrics) address(info *cluster.BrokerInfo) string {
 	return ""
 }
 
-type groupMetrics struct{ groups *groupcoord.Service }
+type groupMetrics struct{ b *Broker }
 
 func (m groupMetrics) EachGroup(fn func(httpapi.Group)) {
-	for _, partition := range m.groups.Runtime().Partitions() {
+	if !m.b.up.Load() {
+		return
+	}
+	for _, partition := range m.b.groups.Runtime().Partitions() {
 		var groups []groupcoord.GroupSnapshot
 		// A shard that is loading or leaving has no metrics.
-		_ = m.groups.Runtime().Do(partition, func(s *groupcoord.Shard, _ *coord.Output) { groups = s.Snapshot() })
+		_ = m.b.groups.Runtime().Do(partition, func(s *groupcoord.Shard, _ *coord.Output) { groups = s.Snapshot() })
 		for _, g := range groups {
 			out := httpapi.Group{Name: g.ID, State: g.State.String(), Members: g.Members}
 			for _, o := range g.Offsets {
@@ -115,7 +127,7 @@ func (m groupMetrics) EachGroup(fn func(httpapi.Group)) {
 type connectionMetrics struct{ b *Broker }
 
 func (m connectionMetrics) Connections() httpapi.ConnectionStats {
-	if m.b.server == nil {
+	if !m.b.up.Load() {
 		return httpapi.ConnectionStats{}
 	}
 	s := m.b.server.Stats()

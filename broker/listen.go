@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"syscall"
 
+	"github.com/kbroker/kbroker/config"
 	"github.com/kbroker/kbroker/wire"
 )
 
@@ -15,31 +16,43 @@ import (
 type listenerSpec struct {
 	name      string
 	addresses []string // host:port; host "localhost" means both loopback families, "" all interfaces
+	setting   string   // where they come from
 }
 
-// expand gives the addresses to bind: localhost is both loopback families, where the machine has them.
-func expand(address string) ([]string, error) {
-	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return nil, fmt.Errorf("listen: %q is not HOST:PORT", address)
+func listenerSpecs(cfg *config.Config) []listenerSpec {
+	setting := "listen"
+	if o := cfg.Static.Origin("listeners"); o.Kind != config.FromDefault {
+		setting = o.String()
 	}
-	if n, err := strconv.Atoi(port); err != nil || n < 0 || n > 65535 {
-		return nil, fmt.Errorf("listen: %q: the port must be a number from 0 to 65535", address)
+	var specs []listenerSpec
+	for _, l := range cfg.Listeners {
+		specs = append(specs, listenerSpec{l.Name, l.Addresses, setting})
 	}
-	if host == "localhost" {
-		return []string{net.JoinHostPort("127.0.0.1", port), net.JoinHostPort("::1", port)}, nil
-	}
-	return []string{address}, nil
+	return specs
 }
+
+// cantListen says why an address can't be listened on, which setting it comes from and what is allowed.
+func cantListen(setting, address string, err error, allowed string) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%s: the address %s is in use by another program (allowed: %s)", setting, address, allowed)
+	}
+	if op := (*net.OpError)(nil); errors.As(err, &op) {
+		err = op.Err
+	}
+	return fmt.Errorf("%s: can't listen on %s: %w (allowed: an address of this machine, HOST:PORT)", setting, address, err)
+}
+
+// aFreeAddress is what is allowed where an address is in use.
+const aFreeAddress = "a free address, HOST:PORT"
 
 // reservation is an address that is ours but takes no connections yet: a client that comes now is refused.
 type reservation struct {
-	listener string
-	socket   boundSocket
+	listenerSpec
+	address string
+	socket  boundSocket
 }
 
-// reserve binds every address of every listener, or none, so that a port in use is known before anything else is started. IPv6's loopback
-// may be missing on a machine; that is no error where IPv4's is there.
+// reserve binds every address of every listener, or none, so that a port in use is known before anything else is started.
 func reserve(ctx context.Context, specs []listenerSpec) (reserved []reservation, err error) {
 	defer func() {
 		if err != nil {
@@ -49,30 +62,68 @@ func reserve(ctx context.Context, specs []listenerSpec) (reserved []reservation,
 	}()
 	for _, spec := range specs {
 		for _, address := range spec.addresses {
-			all, err := expand(address)
-			if err != nil {
-				return reserved, err
+			sockets, err := bindAll(ctx, address)
+			for _, s := range sockets {
+				reserved = append(reserved, reservation{spec, address, s})
 			}
-			for i, a := range all {
-				if i > 0 { // the second family of localhost: the port that the first one got
-					host, _, _ := net.SplitHostPort(a)
-					a = net.JoinHostPort(host, strconv.Itoa(reserved[len(reserved)-1].socket.port()))
-				}
-				socket, err := bind(ctx, a)
-				if err != nil && i > 0 && !errors.Is(err, syscall.EADDRINUSE) {
-					continue
-				}
-				if errors.Is(err, syscall.EADDRINUSE) {
-					return reserved, fmt.Errorf("listen: the address %s is in use by another program; choose a free one with --listen", a)
-				}
-				if err != nil {
-					return reserved, fmt.Errorf("listen: can't listen on %s: %w", a, err)
-				}
-				reserved = append(reserved, reservation{spec.name, socket})
+			if err != nil {
+				return reserved, cantListen(spec.setting, address, err, aFreeAddress)
 			}
 		}
 	}
 	return reserved, nil
+}
+
+// portTries is how many free ports of one family of loopback are tried until one is free in the other too.
+const portTries = 20
+
+// bindAll binds HOST:PORT; localhost is both families of loopback, with one port. What is bound is given beside an error too.
+func bindAll(ctx context.Context, address string) (sockets []boundSocket, err error) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	if host != "localhost" {
+		s, err := bind(ctx, address)
+		if err != nil {
+			return nil, err
+		}
+		return []boundSocket{s}, nil
+	}
+	for range portTries {
+		if sockets, err = bindLoopback(ctx, port); port != "0" || !errors.Is(err, syscall.EADDRINUSE) {
+			break
+		}
+		for _, s := range sockets {
+			s.close()
+		}
+		sockets = nil
+	}
+	return sockets, err
+}
+
+// bindLoopback binds a port of both families, or of the one that the machine has.
+func bindLoopback(ctx context.Context, port string) (sockets []boundSocket, err error) {
+	first, err := bind(ctx, net.JoinHostPort("127.0.0.1", port))
+	switch {
+	case err == nil:
+		sockets = append(sockets, first)
+		if n := first.port(); n > 0 {
+			port = strconv.Itoa(n)
+		}
+	case errors.Is(err, syscall.EADDRINUSE):
+		return nil, err
+	}
+	second, secondErr := bind(ctx, net.JoinHostPort("::1", port))
+	switch {
+	case secondErr == nil:
+		return append(sockets, second), nil
+	case err == nil && !errors.Is(secondErr, syscall.EADDRINUSE):
+		return sockets, nil // this machine has no IPv6
+	case err == nil:
+		return sockets, secondErr
+	}
+	return nil, err
 }
 
 // open has the reserved addresses take connections. The reservations are used up, whatever comes out.
@@ -84,9 +135,9 @@ func open(reserved []reservation) (listeners []wire.Listener, err error) {
 			for _, l := range listeners {
 				l.Net.Close()
 			}
-			return nil, fmt.Errorf("listen: %w", err)
+			return nil, cantListen(r.setting, r.address, err, aFreeAddress)
 		}
-		listeners = append(listeners, wire.Listener{Name: r.listener, Net: l})
+		listeners = append(listeners, wire.Listener{Name: r.name, Net: l})
 	}
 	return listeners, nil
 }

@@ -3,17 +3,12 @@ package broker
 import (
 	"context"
 	"fmt"
-	"net/netip"
-	"strconv"
-	"strings"
-	"time"
 
 	"github.com/kbroker/kbroker/cluster"
 	"github.com/kbroker/kbroker/config"
 	"github.com/kbroker/kbroker/coord"
 	"github.com/kbroker/kbroker/groupcoord"
 	"github.com/kbroker/kbroker/handlers"
-	"github.com/kbroker/kbroker/wire"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -112,13 +107,7 @@ func seedTopics(ctx context.Context, h *handlers.Handlers, topics []config.SeedT
 // maxBatchBytes gives the current max.message.bytes of a topic.
 func (b *Broker) maxBatchBytes(topic string) func() int {
 	return func() int {
-		img := b.node.Image()
-		return config.Layers{
-			Topic:   img.Configs(cluster.ConfigResource{Type: cluster.ResourceTopic, Name: topic}),
-			Broker:  img.Configs(cluster.ConfigResource{Type: cluster.ResourceBroker, Name: strconv.Itoa(int(b.cfg.NodeID))}),
-			Cluster: img.Configs(cluster.ConfigResource{Type: cluster.ResourceBroker}),
-			Static:  b.cfg.Static,
-		}.Int(config.Topic, "max.message.bytes")
+		return b.node.Image().Layers(b.cfg.Static, b.cfg.NodeID, topic).Int(config.Topic, "max.message.bytes")
 	}
 }
 
@@ -143,39 +132,6 @@ func (b *Broker) logDirs() []handlers.LogDir {
 		dirs = append(dirs, handlers.LogDir{Path: d, TotalBytes: total, FreeBytes: free})
 	}
 	return dirs
-}
-
-// wireLimits reads the limits of connections and requests.
-func wireLimits(cfg *config.Config) wire.Limits {
-	s, l := cfg.Static, wire.DefaultLimits()
-	l.MaxRequestBytes = s.Int("socket.request.max.bytes")
-	if n := s.Long("queued.max.request.bytes"); n > 0 {
-		l.FrameMemory = n
-	}
-	if ms := s.Long("connections.max.idle.ms"); ms > 0 {
-		l.IdleTimeout = time.Duration(ms) * time.Millisecond
-	} else if ms < 0 {
-		l.IdleTimeout = 0
-	}
-	l.MaxConnections = s.Int("max.connections")
-	l.MaxConnectionsPerIP = s.Int("max.connections.per.ip")
-	l.ConnectionsPerSecond = s.Int("max.connection.creation.rate")
-	for _, o := range strings.Split(s.String("max.connections.per.ip.overrides"), ",") {
-		host, n, ok := strings.Cut(strings.TrimSpace(o), ":")
-		if i := strings.LastIndexByte(o, ':'); i > 0 {
-			host, n = strings.TrimSpace(o[:i]), strings.TrimSpace(o[i+1:])
-		}
-		addr, err := netip.ParseAddr(host)
-		count, err2 := strconv.Atoi(n)
-		if !ok || err != nil || err2 != nil {
-			continue // names are not resolved: the setting's check says so
-		}
-		if l.MaxConnectionsOfIP == nil {
-			l.MaxConnectionsOfIP = map[netip.Addr]int{}
-		}
-		l.MaxConnectionsOfIP[addr] = count
-	}
-	return l
 }
 
 // followOffsetsTopic takes up the partitions of the offsets topic that a change brought here and gives up those that it took, and deletes the

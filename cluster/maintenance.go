@@ -92,6 +92,9 @@ func (n *Node) eachOpen(ctx context.Context, fn func(*Partition)) {
 	})
 }
 
+// Retain applies retention to every log now, without waiting for its interval.
+func (n *Node) Retain(ctx context.Context) { n.retain(ctx) }
+
 // retain applies retention to every log.
 func (n *Node) retain(ctx context.Context) {
 	now := nowMillis()

@@ -1,5 +1,6 @@
 // Package kbrokertest gives a Go test a broker of its own: in the test's process, in memory, on a free port of 127.0.0.1, up in milliseconds.
-// Any number run side by side. When the test ends the broker stops, and nothing of it is left: no goroutine, no file.
+// Any number run side by side. Neither the environment nor a file says anything to it. When the test ends the broker stops, and nothing of it is left:
+// no goroutine, no file.
 //
 //	b := kbrokertest.Start(t, kbrokertest.Topic("orders", 3))
 //	cl, err := kgo.NewClient(kgo.SeedBrokers(b.Addr()))
@@ -15,11 +16,10 @@ import (
 
 	"github.com/kbroker/kbroker/broker"
 	"github.com/kbroker/kbroker/config"
-	"github.com/spf13/pflag"
 )
 
-// defaultBudgetBytes is how much a broker's records may take in memory.
-const defaultBudgetBytes = 256 << 20
+// DefaultMemoryBudget is how much a broker's records may take in memory, in bytes. Requests may take a quarter of it besides.
+const DefaultMemoryBudget = 256 << 20
 
 // Broker is a running broker.
 type Broker struct {
@@ -27,8 +27,8 @@ type Broker struct {
 }
 
 type options struct {
-	args []string
-	log  *slog.Logger
+	given config.Given
+	log   *slog.Logger
 }
 
 // Option changes how a broker starts.
@@ -39,20 +39,27 @@ func Topic(name string, partitions int) Option {
 	if partitions > 0 {
 		name += ":" + strconv.Itoa(partitions)
 	}
-	return Args("--topic", name)
+	return func(o *options) { o.given.Own["topic"] = append(o.given.Own["topic"], name) }
 }
 
 // Set sets one of Kafka's broker properties.
-func Set(property, value string) Option { return Args("--set", property+"="+value) }
+func Set(property, value string) Option {
+	return func(o *options) { o.given.Kafka[property] = value }
+}
 
-// MemoryBudget bounds the records in memory, in bytes; without it 256 MiB.
-func MemoryBudget(bytes int64) Option { return Args("--memory-budget", strconv.FormatInt(bytes, 10)) }
+// Flag sets one of kbroker's own settings, by its flag's name without dashes; a later one wins. Topics have Topic, and Kafka's properties Set.
+func Flag(name string, values ...string) Option {
+	return func(o *options) { o.given.Own[name] = values }
+}
 
-// Dir keeps the data on disk, in a folder, instead of in memory.
-func Dir(path string) Option { return Args("--data-dir", path) }
+// MemoryBudget bounds the records in memory, in bytes; without it DefaultMemoryBudget.
+func MemoryBudget(bytes int64) Option { return Flag("memory-budget", strconv.FormatInt(bytes, 10)) }
 
-// Args gives the broker command-line arguments, as kbroker has them. Later ones win.
-func Args(args ...string) Option { return func(o *options) { o.args = append(o.args, args...) } }
+// Dir keeps the data on disk, in a folder, instead of in memory: a broker that is started on it later has them.
+func Dir(path string) Option { return Flag("data-dir", path) }
+
+// Port has the broker listen on this port of 127.0.0.1, for a broker that is to come back where it was.
+func Port(port int) Option { return Flag("listen", net.JoinHostPort("127.0.0.1", strconv.Itoa(port))) }
 
 // Logger has the broker log somewhere. Without it only warnings and errors are logged, to the test's own log.
 func Logger(log *slog.Logger) Option { return func(o *options) { o.log = log } }
@@ -72,23 +79,25 @@ func Start(t testing.TB, opts ...Option) *Broker {
 	return b
 }
 
+// base is what a broker is started with unless options say otherwise.
+func base() map[string][]string {
+	return map[string][]string{
+		"listen":        {"127.0.0.1:0"},
+		"http":          {"off"},
+		"data-dir":      {config.MemoryDataDir},
+		"memory-budget": {strconv.Itoa(DefaultMemoryBudget)},
+	}
+}
+
 func start(t testing.TB, opts ...Option) (*Broker, error) {
 	o := options{
-		args: []string{
-			"--listen", "127.0.0.1:0", "--http", "off", "--data-dir", config.MemoryDataDir,
-			"--memory-budget", strconv.Itoa(defaultBudgetBytes),
-		},
-		log: slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		given: config.Given{Own: base(), Kafka: map[string]string{}},
+		log:   slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
 	for _, opt := range opts {
 		opt(&o)
 	}
-	flags := pflag.NewFlagSet("kbroker", pflag.ContinueOnError)
-	config.AddFlags(flags)
-	if err := flags.Parse(o.args); err != nil {
-		return nil, err
-	}
-	cfg, err := config.Load(flags)
+	cfg, err := config.New(o.given)
 	if err != nil {
 		return nil, err
 	}
@@ -110,6 +119,14 @@ func (b *Broker) Port() int {
 	}
 	n, _ := strconv.Atoi(port)
 	return n
+}
+
+// HTTPAddr is where the broker serves HTTP, HOST:PORT, with Flag("http", "127.0.0.1:0"); empty without.
+func (b *Broker) HTTPAddr() string {
+	if a := b.b.HTTPAddr(); a != nil {
+		return a.String()
+	}
+	return ""
 }
 
 // Stop stops the broker before its test ends. Stopping it again does nothing.

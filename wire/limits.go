@@ -6,8 +6,11 @@ import (
 	"time"
 )
 
+// None as a number of connections lets in none at all.
+const None = -1
+
 // Limits bounds what peers can make the server do. SetLimits changes them while it runs; what is zero or less isn't bounded, but
-// for sizes and for the counts inside of a connection, which take the default.
+// for sizes and for the counts inside of a connection, which take the default, and for None.
 type Limits struct {
 	// MaxRequestBytes is the largest frame, socket.request.max.bytes.
 	MaxRequestBytes int
@@ -59,8 +62,13 @@ func (l Limits) normal() *Limits {
 	orDefault(&l.FrameTimeout, math.MaxInt64)
 	orDefault(&l.IdleTimeout, math.MaxInt64)
 	orDefault(&l.WriteTimeout, math.MaxInt64)
-	orDefault(&l.MaxConnections, math.MaxInt)
-	orDefault(&l.MaxConnectionsPerIP, math.MaxInt)
+	for _, n := range []*int{&l.MaxConnections, &l.MaxConnectionsPerIP} {
+		if *n == None {
+			*n = 0
+		} else {
+			orDefault(n, math.MaxInt)
+		}
+	}
 	return &l
 }
 

@@ -23,6 +23,8 @@ var ErrBudget = errors.New("memory budget of the file system exceeded")
 type MemOptions struct {
 	// Budget is how many bytes all files together may take; 0 means no limit. Holes take nothing.
 	Budget int64
+	// Refused is called after a write that found no room in the budget, with locks held: it must return at once and not use the file system.
+	Refused func()
 	// TrackSync keeps apart what was synced, so that Crash can be used. It keeps a second copy of everything.
 	TrackSync bool
 	// Fault is asked before each operation; see SetFault.
@@ -88,7 +90,7 @@ func NewMem(opts MemOptions) *Mem {
 		opts.Now = time.Now
 	}
 	m := &Mem{opts: opts, locks: make(map[string]bool)}
-	m.budget.limit = opts.Budget
+	m.budget.limit, m.budget.refused = opts.Budget, opts.Refused
 	m.SetFault(opts.Fault)
 	m.root = m.newDir()
 	m.root.linked = true

@@ -252,13 +252,17 @@ func (c *memContent) clone() *memContent {
 
 // memBudget counts bytes over all files of a file system.
 type memBudget struct {
-	limit int64 // 0: none
-	used  atomic.Int64
+	limit   int64 // 0: none
+	used    atomic.Int64
+	refused func() // told of takes that failed; may be nil
 }
 
 func (b *memBudget) take(n int64) error {
 	if used := b.used.Add(n); b.limit > 0 && used > b.limit {
 		b.used.Add(-n)
+		if b.refused != nil {
+			b.refused()
+		}
 		return ErrBudget
 	}
 	return nil

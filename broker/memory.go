@@ -1,0 +1,93 @@
+package broker
+
+import (
+	"context"
+	"log/slog"
+	"math"
+	"time"
+
+	"github.com/kbroker/kbroker/cluster"
+	"github.com/kbroker/kbroker/storage"
+	"github.com/kbroker/kbroker/storage/vfs"
+)
+
+const (
+	// reliefInterval is how often room is looked for while the memory budget is spent.
+	reliefInterval = time.Second
+	// relievedBelow is the share of the budget, in percent, below which it no longer counts as spent.
+	relievedBelow = 95
+)
+
+// memoryKeeper looks after the memory that records take where they aren't kept on disk. When a write finds no room, it says so once and applies
+// retention at once and again until there is room. What is deleted goes at once: file.delete.delay.ms is for those who hold files of a disk.
+type memoryKeeper struct {
+	fs      *vfs.Mem
+	budget  int64
+	refused chan struct{} // a write was refused; holds one
+	log     *slog.Logger
+}
+
+func newMemoryKeeper(budget int64, log *slog.Logger) *memoryKeeper {
+	k := &memoryKeeper{budget: budget, refused: make(chan struct{}, 1), log: log}
+	k.fs = vfs.NewMem(vfs.MemOptions{Budget: budget, Refused: func() {
+		select {
+		case k.refused <- struct{}{}:
+		default:
+		}
+	}})
+	return k
+}
+
+// run serves until ctx ends.
+func (k *memoryKeeper) run(ctx context.Context, node *cluster.Node, manager *storage.Manager) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-k.refused:
+		}
+		used := k.fs.Used()
+		k.relieve(ctx, node, manager)
+		k.log.Warn("the memory budget is spent: a produce gets KAFKA_STORAGE_ERROR until records or topics are deleted; --memory-budget sets it",
+			"budget_bytes", k.budget, "used_bytes", used)
+		if !k.awaitRelief(ctx, node, manager) {
+			return nil
+		}
+		k.log.Info("there is memory for records again", "budget_bytes", k.budget, "used_bytes", k.fs.Used())
+	}
+}
+
+// awaitRelief looks for room until there is some and nothing was refused for a while. It says false where ctx ends.
+func (k *memoryKeeper) awaitRelief(ctx context.Context, node *cluster.Node, manager *storage.Manager) bool {
+	tick := time.NewTicker(reliefInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return false
+		case <-tick.C:
+		}
+		refused := false
+		select {
+		case <-k.refused:
+			refused = true
+		default:
+		}
+		k.relieve(ctx, node, manager)
+		if !refused && k.fs.Used() < k.budget/100*relievedBelow {
+			return true
+		}
+	}
+}
+
+func (k *memoryKeeper) relieve(ctx context.Context, node *cluster.Node, manager *storage.Manager) {
+	node.Retain(ctx)
+	k.removeDeleted(manager)
+}
+
+// removeDeleted gives back the memory of all that is deleted.
+func (k *memoryKeeper) removeDeleted(manager *storage.Manager) {
+	if err := manager.RemoveDeleted(math.MaxInt64); err != nil {
+		k.log.Error("files of deleted logs can't be removed", "error", err)
+	}
+}
