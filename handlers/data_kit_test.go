@@ -41,6 +41,12 @@ func bubble(t *testing.T, test func(b *dataBroker), settings ...string) {
 
 func startData(t *testing.T, settings ...string) *dataBroker {
 	t.Helper()
+	return startDataAs(t, func(*cluster.Config) {}, settings...)
+}
+
+// startDataAs is startData with a node of another configuration.
+func startDataAs(t *testing.T, change func(*cluster.Config), settings ...string) *dataBroker {
+	t.Helper()
 	var list []config.Setting
 	for i := 0; i+1 < len(settings); i += 2 {
 		list = append(list, config.Setting{Name: settings[i], Value: settings[i+1]})
@@ -57,8 +63,10 @@ func startData(t *testing.T, settings ...string) *dataBroker {
 		t.Fatal(err)
 	}
 	rack := "r1"
-	node := cluster.New(cluster.Config{NodeID: 1, ClusterID: "testtesttesttesttesttQ", Manager: manager, FS: fs, MetadataDir: "/data", Static: static, Logger: logger, Rack: &rack,
-		Endpoints: []cluster.Endpoint{{Listener: "PLAINTEXT", Host: "localhost", Port: 9092}}})
+	cfg := cluster.Config{NodeID: 1, ClusterID: "testtesttesttesttesttQ", Manager: manager, FS: fs, MetadataDir: "/data", Static: static, Logger: logger, Rack: &rack,
+		Endpoints: []cluster.Endpoint{{Listener: "PLAINTEXT", Host: "localhost", Port: 9092}}}
+	change(&cfg)
+	node := cluster.New(cfg)
 	ran := make(chan error, 1)
 	go func() { ran <- node.Run(ctx) }()
 	<-node.Ready()

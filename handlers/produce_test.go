@@ -16,6 +16,7 @@ import (
 	"github.com/kbroker/kbroker/cluster"
 	"github.com/kbroker/kbroker/storage"
 	"github.com/kbroker/kbroker/storage/batch"
+	"github.com/kbroker/kbroker/storage/vfs"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -880,5 +881,61 @@ func TestProduce_what_ends_a_wait_comes_from_all_sides_at_once(t *testing.T) {
 			}
 			answers.Wait()
 		}
+	})
+}
+
+// syncGate holds the syncs of a topic's records.
+type syncGate struct {
+	topic string
+	open  chan error
+}
+
+func (g *syncGate) fault(op vfs.Op) error {
+	if op.Kind != vfs.OpSync || !strings.Contains(op.Name, "/"+g.topic+"-") || !strings.HasSuffix(op.Name, ".log") {
+		return nil
+	}
+	return <-g.open
+}
+
+func TestProduce_PROD_25_in_fsync_mode_what_isnt_durable_isnt_acknowledged_or_read(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var fs *vfs.Mem
+		b := startDataAs(t, func(cfg *cluster.Config) {
+			cfg.Durability = cluster.DurabilityFsync
+			fs = cfg.FS.(*vfs.Mem)
+		})
+		b.create("t", 1)
+		gate := &syncGate{topic: "t", open: make(chan error)}
+		fs.SetFault(gate.fault)
+		for i := range 3 {
+			c := b.dial()
+			w := send[*kmsg.ProduceResponse](c, 9, produceOf("t", values([]byte("v"))))
+			c.silent(4 * time.Second)
+			row := b.client.fetched(12, fetchOf(0, fetchTopicOf("t", 0, int64(i))))
+			if row.HighWatermark != int64(i) || len(row.RecordBatches) != 0 {
+				t.Errorf("high watermark %d, %d bytes before the sync", row.HighWatermark, len(row.RecordBatches))
+			}
+			gate.open <- nil
+			resp, took := w.get()
+			if got := resp.Topics[0].Partitions[0]; took != 4*time.Second || got.ErrorCode != 0 || got.BaseOffset != int64(i) {
+				t.Errorf("after %v: %+v", took, got)
+			}
+			synctest.Wait()
+			if row = b.client.fetched(12, fetchOf(0, fetchTopicOf("t", 0, int64(i)))); row.HighWatermark != int64(i+1) || len(row.RecordBatches) == 0 {
+				t.Errorf("high watermark %d, %d bytes after the sync", row.HighWatermark, len(row.RecordBatches))
+			}
+		}
+		// PROD_34: a sync that fails is the log's end, and whoever waits for it is told.
+		c := b.dial()
+		w := send[*kmsg.ProduceResponse](c, 9, produceOf("t", values([]byte("v"))))
+		c.silent(time.Second)
+		gate.open <- errors.New("disk")
+		resp, took := w.get()
+		wantCode(t, "a failed sync", resp.Topics[0].Partitions[0].ErrorCode, kerr.KafkaStorageError.Code)
+		if took != time.Second {
+			t.Errorf("answered after %v", took)
+		}
+		fs.SetFault(nil)
+		wantCode(t, "a log that failed", b.client.produced(9, "t", values([]byte("v"))).ErrorCode, kerr.KafkaStorageError.Code)
 	})
 }
