@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"net"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -13,6 +14,7 @@ import (
 	"github.com/kbroker/kbroker/cluster"
 	"github.com/kbroker/kbroker/storage"
 	"github.com/kbroker/kbroker/storage/batch"
+	"github.com/kbroker/kbroker/wire"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -689,18 +691,26 @@ func (r releases) Read(req cluster.ReadRequest) (cluster.ReadResult, error) {
 	return result, err
 }
 
-// A connection that ends while a fetch is about to be parked must not stall anybody.
-func TestFetch_parked_on_a_connection_that_has_ended(t *testing.T) {
+// A connection that is ended while a fetch is about to be parked on it must not stall anybody.
+func TestFetch_CONN_19_20_parked_on_a_connection_that_has_ended(t *testing.T) {
 	bubble(t, func(b *dataBroker) {
 		b.create("t", 1)
-		c := b.dial()
+		server := wire.New(wire.Config{APIs: WireAPIs(), Handle: b.h.Handle, Limits: wire.DefaultLimits()})
+		ctx, stop := context.WithCancel(context.Background())
+		served := make(chan error, 1)
+		pipes := &pipeListener{conns: make(chan net.Conn), done: make(chan struct{})}
+		go func() { served <- server.Serve(ctx, []wire.Listener{{Name: "PLAINTEXT", Net: pipes}}) }()
+		near, far := net.Pipe()
+		pipes.conns <- far
+		c := &client{t: t, id: "test", conn: near}
 		held := &atomic.Int32{}
 		b.faults.give("t", 0, func(p Partition) (Partition, error) {
-			c.conn.Close()
-			synctest.Wait() // the broker knows by now
+			stop() // all connections end
+			time.Sleep(time.Second)
 			return watched{p, held}, nil
 		})
 		send[*kmsg.FetchResponse](c, 12, fetchOf(60_000, fetchTopicOf("t", 0, 0)))
+		<-served
 		synctest.Wait()
 		if held.Load() != 0 {
 			t.Error("it still watches")
