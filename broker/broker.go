@@ -16,8 +16,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
+	"path"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -51,6 +53,7 @@ type Broker struct {
 	dirs      []string
 	memory    *memoryKeeper // nil on disk
 	manager   *storage.Manager
+	metadata  io.Closer // the lock of a metadata directory of its own
 	node      *cluster.Node
 	groups    *groupcoord.Service
 	endpoints *endpoints
@@ -201,6 +204,9 @@ func (b *Broker) startNode(ctx context.Context) error {
 			metadataDir = b.cfg.DataDirs[0]
 		}
 		metadataDir = filepath.ToSlash(metadataDir)
+		if err := b.lockMetadata(metadataDir); err != nil {
+			return err
+		}
 	}
 	durability := cluster.DurabilityOS
 	if b.cfg.Durability == config.DurabilityFsync {
@@ -329,7 +335,26 @@ func (b *Broker) stop() error {
 	if b.manager != nil {
 		err = errors.Join(err, b.manager.Close())
 	}
+	if b.metadata != nil {
+		err = errors.Join(err, b.metadata.Close())
+	}
 	return err
+}
+
+// lockMetadata locks a metadata directory that is none of the data directories, which the Manager has locked.
+func (b *Broker) lockMetadata(dir string) (err error) {
+	for _, d := range b.dirs {
+		if filepath.Clean(d) == filepath.Clean(dir) {
+			return nil
+		}
+	}
+	if err := b.fs.MkdirAll(dir); err != nil {
+		return fmt.Errorf("metadata.log.dir: %w", err)
+	}
+	if b.metadata, err = b.fs.Lock(path.Join(dir, ".lock")); err != nil {
+		return fmt.Errorf("metadata.log.dir: %w (allowed: a directory that no running broker uses)", err)
+	}
+	return nil
 }
 
 // awaitCommits waits, not for long, until all that was appended is committed, so that produces that wait for it are answered with what became of them.

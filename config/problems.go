@@ -13,7 +13,7 @@ func unknownProperty(s Setting) error {
 	} else if near := nearest(s.Name, hintTypos); near != "" {
 		hint = fmt.Sprintf("; did you mean %q?", near)
 	}
-	return fmt.Errorf("%s: Kafka has no broker property %q%s", s.Origin, s.Name, hint)
+	return fmt.Errorf("%s: Kafka has no broker property %q%s (allowed: those that kbroker config --all lists)", s.Origin, s.Name, hint)
 }
 
 // badProperty names a property with a value that isn't allowed, and what is allowed.

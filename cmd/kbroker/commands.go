@@ -27,11 +27,6 @@ type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
-// silentError ends the program with exit code 1 where everything has been said.
-type silentError struct{}
-
-func (silentError) Error() string { return "failed" }
-
 // oneLine keeps an error on one line.
 func oneLine(err error) string {
 	return strings.Join(strings.Fields(strings.ReplaceAll(err.Error(), "\n", "; ")), " ")

@@ -31,13 +31,11 @@ func (p program) main(ctx context.Context, args []string) int {
 	if err == nil {
 		return 0
 	}
-	if quiet := (silentError{}); !errors.As(err, &quiet) {
-		fmt.Fprintf(p.errOut, "kbroker: %s\n", oneLine(err))
-	}
 	if usage := (usageError{}); errors.As(err, &usage) {
-		fmt.Fprintln(p.errOut, "Run 'kbroker --help' for usage.")
+		fmt.Fprintf(p.errOut, "kbroker: %s; kbroker --help says what is allowed\n", oneLine(err))
 		return 2
 	}
+	fmt.Fprintf(p.errOut, "kbroker: %s\n", oneLine(err))
 	return 1
 }
 
