@@ -327,13 +327,13 @@ type raftLogger struct{ log *slog.Logger }
 
 func (l raftLogger) print(level slog.Level, v ...any) {
 	if l.log.Enabled(context.Background(), level) {
-		l.log.Log(context.Background(), level, fmt.Sprint(v...))
+		l.log.Log(context.Background(), level, "raft", "says", fmt.Sprint(v...))
 	}
 }
 
 func (l raftLogger) printf(level slog.Level, format string, v ...any) {
 	if l.log.Enabled(context.Background(), level) {
-		l.log.Log(context.Background(), level, fmt.Sprintf(format, v...))
+		l.log.Log(context.Background(), level, "raft", "says", fmt.Sprintf(format, v...))
 	}
 }
 

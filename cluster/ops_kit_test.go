@@ -71,3 +71,12 @@ func wantRefusal(t testing.TB, got *Refusal, kafka *kerr.Error, text string) {
 }
 
 func sameIDs(a, b []int32) bool { return slices.Equal(a, b) }
+
+// refusalOf gives the refusal that an error is, an empty one where it is none.
+func refusalOf(err error) *Refusal {
+	r := &Refusal{}
+	if !errors.As(err, &r) {
+		return &Refusal{}
+	}
+	return r
+}

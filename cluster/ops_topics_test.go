@@ -424,7 +424,7 @@ func TestElectLeaders_REPL_07_17(t *testing.T) {
 		wantRefusal(t, got[1].Partitions[0].Refusal, kerr.UnknownTopicOrPartition, "No such partition as t-4")
 	})
 	t.Run("unknown type", func(t *testing.T) {
-		if _, err := (ElectLeaders{Type: 7}).Decide(partition(stays), adminEnv()); err == nil || err.(*Refusal).Message != "Unknown election type 7" {
+		if _, err := (ElectLeaders{Type: 7}).Decide(partition(stays), adminEnv()); refusalOf(err).Message != "Unknown election type 7" {
 			t.Error(err)
 		}
 	})
@@ -492,7 +492,7 @@ func TestUpdateFeatures_ADM_05(t *testing.T) {
 				}
 				return
 			}
-			if err == nil || err.(*Refusal).Kafka != kerr.InvalidUpdateVersion || err.(*Refusal).Message != all+c.text || d.Records != nil {
+			if r := refusalOf(err); r.Kafka != kerr.InvalidUpdateVersion || r.Message != all+c.text || d.Records != nil {
 				t.Errorf("error %v, records %v", err, d.Records)
 			}
 		})

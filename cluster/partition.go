@@ -464,7 +464,7 @@ func (p *Partition) stop(err error) {
 		p.state.Store(&partitionState{info: old.info, minISR: old.minISR, err: err})
 	}
 	p.leadership.Unlock()
-	p.openMu.Lock() // nobody is opening it any more
-	p.openMu.Unlock()
+	p.openMu.Lock()   // nobody is opening it any more
+	p.openMu.Unlock() //nolint:staticcheck // waiting is all that is wanted
 	p.end(err)
 }

@@ -636,7 +636,7 @@ func TestFsync(t *testing.T) {
 				t.Error(late())
 			}
 			info = mustAppend(t, other, "z")
-			_, committed = await(t, other, info.LastOffset)
+			_, _ = await(t, other, info.LastOffset)
 			synctest.Wait()
 			if already, _ := await(t, other, info.LastOffset); !already {
 				t.Error("the other log stands still")

@@ -34,7 +34,9 @@ func readDescribed(t *testing.T, file string) (static *Static, sections map[stri
 		var err error
 		if name == "static" {
 			var lines []string
-			err = json.Unmarshal(section, &lines)
+			if err := json.Unmarshal(section, &lines); err != nil {
+				t.Fatal(err)
+			}
 			var settings []Setting
 			for _, l := range lines {
 				name, value, _ := strings.Cut(l, "=")

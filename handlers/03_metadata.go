@@ -254,9 +254,9 @@ func (h *Handlers) logCreated(t cluster.CreatedTopic, how string) {
 	switch {
 	case t.Refusal != nil && t.Refusal.Kafka == kerr.TopicAlreadyExists:
 	case t.Refusal != nil:
-		h.Log.Debug("topic not created "+how, "topic", t.Name, "error", t.Refusal)
+		h.Log.Debug("topic not created", "how", how, "topic", t.Name, "error", t.Refusal)
 	default:
-		h.Log.Info("topic created "+how, "topic", t.Name, "partitions", t.Partitions, "replicas", t.Replicas)
+		h.Log.Info("topic created", "how", how, "topic", t.Name, "partitions", t.Partitions, "replicas", t.Replicas)
 		if t.Clamped > 0 {
 			h.Log.Info("topic has fewer replicas than asked for: there are no more brokers", "topic", t.Name, "asked", t.Clamped, "replicas", t.Replicas)
 		}

@@ -126,26 +126,23 @@ func (c *Conn) ClientSoftware() (name, version string) {
 
 // run reads until the connection ends. After a quiet time it goes on in a new goroutine: that has a small stack again.
 func (c *Conn) run() {
-	for {
-		var err error
-		if c.raw != nil {
-			c.readErr = nil
-			if err = c.raw.Read(c.readFn); err == nil {
-				err = c.readErr
-			}
-		} else {
-			err = c.readPlain()
+	var err error
+	if c.raw != nil {
+		c.readErr = nil
+		if err = c.raw.Read(c.readFn); err == nil {
+			err = c.readErr
 		}
-		if errors.Is(err, os.ErrDeadlineExceeded) {
-			if err = c.nc.SetReadDeadline(time.Time{}); err == nil && !c.isDead() {
-				c.shrink()
-				go c.run()
-				return
-			}
-		}
-		c.kill(err)
-		break
+	} else {
+		err = c.readPlain()
 	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		if err = c.nc.SetReadDeadline(time.Time{}); err == nil && !c.isDead() {
+			c.shrink()
+			go c.run()
+			return
+		}
+	}
+	c.kill(err)
 	c.teardown()
 }
 

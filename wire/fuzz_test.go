@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding/binary"
+	"errors"
 	"net"
 	"runtime"
 	"testing"
@@ -40,7 +41,7 @@ func FuzzFrame(f *testing.F) {
 		buf := make([]byte, 4096)
 		for {
 			if _, err := nc.Read(buf); err != nil {
-				if e, ok := err.(net.Error); ok && e.Timeout() {
+				if e := net.Error(nil); errors.As(err, &e) && e.Timeout() {
 					t.Fatal("neither answered nor closed")
 				}
 				return

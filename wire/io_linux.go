@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"errors"
 	"io"
 	"net"
 	"os"
@@ -47,10 +48,10 @@ func (c *Conn) readable(fd uintptr) bool {
 		case n == 0 && err == nil:
 			c.readErr = io.EOF
 			return true
-		case err == syscall.EAGAIN:
+		case errors.Is(err, syscall.EAGAIN):
 			c.rest()
 			return false
-		case err == syscall.EINTR:
+		case errors.Is(err, syscall.EINTR):
 		default:
 			c.readErr = os.NewSyscallError("read", err)
 			return true
@@ -88,9 +89,9 @@ func (c *Conn) writable(fd uintptr) bool {
 			progress = true
 			b.advance(n)
 		}
-		switch err {
-		case nil, syscall.EINTR:
-		case syscall.EAGAIN:
+		switch {
+		case err == nil, errors.Is(err, syscall.EINTR):
+		case errors.Is(err, syscall.EAGAIN):
 			if !c.writeWaits {
 				return true
 			}

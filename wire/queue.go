@@ -297,9 +297,10 @@ func (c *Conn) send(wait bool) {
 			c.room.Broadcast()
 		}
 		c.mu.Unlock()
-		done, err := true, error(nil)
+		var done bool
+		var err error
 		if !wait && c.raw == nil {
-			done = false
+			done = false // another goroutine has to wait for the peer
 		} else {
 			done, err = c.write(b, wait)
 		}

@@ -7,6 +7,7 @@ import (
 	"compress/gzip"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"io"
@@ -167,7 +168,7 @@ func TestForgedCounts_CONN_13(t *testing.T) {
 		if err := c.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
 			t.Fatal(err)
 		}
-		if n, err := c.Read(make([]byte, 16)); err != io.EOF && !strings.Contains(fmt.Sprint(err), "reset") {
+		if n, err := c.Read(make([]byte, 16)); !errors.Is(err, io.EOF) && !strings.Contains(fmt.Sprint(err), "reset") {
 			t.Fatalf("request %d: %d bytes, error %v; want the connection closed", i, n, err)
 		}
 	}

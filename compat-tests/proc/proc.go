@@ -83,7 +83,7 @@ func (b *Broker) Up() error {
 	b.done = done
 	go func() {
 		defer close(done)
-		b.cmd.Wait()
+		_ = b.cmd.Wait() // how it ended is in its state
 	}()
 	deadline := time.Now().Add(startLimit)
 	for {
