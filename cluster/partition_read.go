@@ -17,6 +17,16 @@ func (p *Partition) CheckEpoch(currentLeaderEpoch int32) error {
 	}
 }
 
+// Serving is nil where this node can answer for the partition as its leader. Else it says why not: ErrNotLeader, what became of the
+// partition, or that its log can't be opened.
+func (p *Partition) Serving() error {
+	if _, err := p.log(); err != nil {
+		return err
+	}
+	_, err := p.usable()
+	return err
+}
+
 // view is one consistent view of a partition: start <= lastStable <= highWatermark <= end.
 type view struct {
 	start, lastStable, highWatermark, end int64
@@ -86,10 +96,11 @@ func (p *Partition) Read(r ReadRequest) (ReadResult, error) {
 	if r.ToLogEnd {
 		upTo = v.end
 	}
+	result.EndSegment = l.SegmentBaseOf(upTo)
 	if r.Offset >= upTo {
 		return result, nil
 	}
-	result.OlderSegment = l.SegmentBaseOf(r.Offset) < l.SegmentBaseOf(upTo)
+	result.OlderSegment = l.SegmentBaseOf(r.Offset) < result.EndSegment
 	records, err := l.Read(r.Offset, upTo, r.MaxBytes, r.AtLeastOne)
 	if err != nil {
 		return ReadResult{}, p.reason(l, err)

@@ -99,6 +99,9 @@ func (h *Handlers) listOffset(r *wire.Request, topic string, p *kmsg.ListOffsets
 	if err == nil {
 		err = checkEpoch(part, p.CurrentLeaderEpoch)
 	}
+	if err == nil && replicaID != debugReplica { // LOFF-09
+		err = part.Serving()
+	}
 	if err != nil {
 		rp.ErrorCode = h.code(err)
 		return

@@ -20,7 +20,10 @@ func (h *Handlers) offsetForLeaderEpoch(r *wire.Request) {
 				err = checkEpoch(part, p.CurrentLeaderEpoch)
 			}
 			if err == nil {
-				if end := part.EndOffsetForEpoch(p.LeaderEpoch); p.LeaderEpoch >= 0 {
+				err = part.Serving()
+			}
+			if err == nil {
+				if end := part.EndOffsetForEpoch(p.LeaderEpoch); p.LeaderEpoch != -1 {
 					rp.LeaderEpoch, rp.EndOffset = end.Epoch, end.EndOffset
 				}
 			} else {

@@ -33,6 +33,8 @@ type Partition interface {
 	// true, without calling done, where that is so already. The returned function withdraws done.
 	AwaitCommitted(offset int64, done func(error)) (already bool, withdraw func())
 	Read(r cluster.ReadRequest) (cluster.ReadResult, error)
+	// Serving says why this broker can't answer for the partition as its leader: ErrNotLeader, or what became of it or its log.
+	Serving() error
 	// Watch has w woken until Unwatch.
 	Watch(w cluster.Watcher)
 	Unwatch(w cluster.Watcher)
