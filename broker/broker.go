@@ -283,7 +283,13 @@ func (b *Broker) startWire(ctx context.Context, h *handlers.Handlers) error {
 	b.listeners = bound
 	wireCtx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	b.stopWire = stop
-	b.parts.Go(func() error { return b.server.Serve(wireCtx, bound) })
+	b.parts.Go(func() error {
+		err := b.server.Serve(wireCtx, bound)
+		if errors.Is(err, wire.ErrServed) { // it is served once only: Stop came first
+			return nil
+		}
+		return err
+	})
 	return nil
 }
 
