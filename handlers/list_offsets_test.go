@@ -239,7 +239,9 @@ func (b *dataBroker) append(topic string, partition int32, origin storage.Origin
 func TestListOffsets_PROD_34_a_log_that_cant_be_opened_has_no_offsets(t *testing.T) {
 	bubble(t, func(b *dataBroker) {
 		b.create("t", 1)
-		b.faults.give("t", 0, func(p Partition) (Partition, error) { return notServing{p, fmt.Errorf("%w: gone", storage.ErrStorage)}, nil })
+		b.faults.give("t", 0, func(p Partition) (Partition, error) {
+			return notServing{p, fmt.Errorf("%w: gone", storage.ErrStorage)}, nil
+		})
 		for _, timestamp := range []int64{-1, -2, -3, 0} {
 			wantOffset(b.client, 7, fmt.Sprint("time ", timestamp), b.client.listed(7, listOf(0, offsetAsk{"t", 0, -1, timestamp})), kerr.KafkaStorageError.Code, -1, -1, -1)
 		}

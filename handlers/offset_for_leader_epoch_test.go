@@ -28,8 +28,9 @@ func TestOffsetForLeaderEpoch_LOFF_13_14_15_every_version(t *testing.T) {
 		asked := []epochAsked{
 			{0, -1, 0, 0, 0, 2}, {0, -1, 1, 0, 0, 2}, {0, -1, 2, 0, 0, 2}, // the largest epoch that isn't above
 			{0, -1, 3, 0, 3, 3}, {0, -1, 4, 0, 3, 3},
-			{0, -1, 5, 0, 5, 5},                                                   // the newest: the log's end
-			{0, -1, 6, 0, -1, -1}, {0, -1, -1, 0, -1, -1}, {0, -1, -7, 0, -1, -1}, // LOFF-14
+			{0, -1, 5, 0, 5, 5},                           // the newest: the log's end
+			{0, -1, 6, 0, -1, -1}, {0, -1, -1, 0, -1, -1}, // LOFF-14
+			{0, -1, -7, 0, -7, 0},                                                                                               // before the first epoch there is nothing
 			{0, 5, 3, 0, 3, 3}, {0, 4, 3, kerr.FencedLeaderEpoch.Code, -1, -1}, {0, 6, 3, kerr.UnknownLeaderEpoch.Code, -1, -1}, // LOFF_10
 			{1, -1, 0, 0, 0, 0}, // nothing was ever written
 			{9, -1, 0, kerr.UnknownTopicOrPartition.Code, -1, -1}, {-1, -1, 0, kerr.UnknownTopicOrPartition.Code, -1, -1},
