@@ -12,8 +12,10 @@ import (
 )
 
 const (
-	// reliefInterval is how often room is looked for while the memory budget is spent.
-	reliefInterval = time.Second
+	// reliefPause is how long it takes at least until room is looked for again.
+	reliefPause = 50 * time.Millisecond
+	// quietTime is for how long no write may have been refused until the budget no longer counts as spent.
+	quietTime = time.Second
 	// relievedBelow is the share of the budget, in percent, below which it no longer counts as spent.
 	relievedBelow = 95
 )
@@ -46,10 +48,8 @@ func (k *memoryKeeper) run(ctx context.Context, node *cluster.Node, manager *sto
 			return nil
 		case <-k.refused:
 		}
-		used := k.fs.Used()
-		k.relieve(ctx, node, manager)
 		k.log.Warn("the memory budget is spent: a produce gets KAFKA_STORAGE_ERROR until records or topics are deleted; --memory-budget sets it",
-			"budget_bytes", k.budget, "used_bytes", used)
+			"budget_bytes", k.budget, "used_bytes", k.fs.Used())
 		if !k.awaitRelief(ctx, node, manager) {
 			return nil
 		}
@@ -57,32 +57,33 @@ func (k *memoryKeeper) run(ctx context.Context, node *cluster.Node, manager *sto
 	}
 }
 
-// awaitRelief looks for room until there is some and nothing was refused for a while. It says false where ctx ends.
+// awaitRelief looks for room, at once and again for each write that is refused, until there is some and all has been quiet. It says false where ctx ends.
 func (k *memoryKeeper) awaitRelief(ctx context.Context, node *cluster.Node, manager *storage.Manager) bool {
-	tick := time.NewTicker(reliefInterval)
-	defer tick.Stop()
+	quiet := time.NewTimer(quietTime)
+	pause := time.NewTimer(0)
+	defer quiet.Stop()
+	defer pause.Stop()
 	for {
+		node.Retain(ctx)
+		k.removeDeleted(manager)
+		pause.Reset(reliefPause)
 		select {
 		case <-ctx.Done():
 			return false
-		case <-tick.C:
+		case <-pause.C:
 		}
-		refused := false
 		select {
+		case <-ctx.Done():
+			return false
 		case <-k.refused:
-			refused = true
-		default:
-		}
-		k.relieve(ctx, node, manager)
-		if !refused && k.fs.Used() < k.budget/100*relievedBelow {
-			return true
+			quiet.Reset(quietTime)
+		case <-quiet.C:
+			if k.fs.Used() < k.budget/100*relievedBelow {
+				return true
+			}
+			quiet.Reset(quietTime) // time may make room: retention
 		}
 	}
-}
-
-func (k *memoryKeeper) relieve(ctx context.Context, node *cluster.Node, manager *storage.Manager) {
-	node.Retain(ctx)
-	k.removeDeleted(manager)
 }
 
 // removeDeleted gives back the memory of all that is deleted.
