@@ -1,6 +1,7 @@
 package handlers
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -187,6 +188,9 @@ func (w waiting[R]) get() (R, time.Duration) {
 	resp.SetVersion(w.req.GetVersion())
 	if err := resp.ReadFrom(body); err != nil {
 		w.c.t.Fatalf("%T v%d: %v", resp, w.req.GetVersion(), err)
+	}
+	if again := resp.AppendTo(nil); !bytes.Equal(again, body) { // no byte more, and none that kmsg would write in another way
+		w.c.t.Errorf("%T v%d: the answer is\n%x\nkmsg has\n%x", resp, w.req.GetVersion(), body, again)
 	}
 	return resp.(R), time.Since(w.sent)
 }
