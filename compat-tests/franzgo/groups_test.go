@@ -43,6 +43,7 @@ func TestGroupsGoOnAfterKill9_CGRP_40_OFFS_01(t *testing.T) {
 	}
 	sync := kmsg.NewPtrSyncGroupRequest()
 	sync.Group, sync.Generation, sync.MemberID = "g", joined.Generation, joined.MemberID
+	sync.ProtocolType, sync.Protocol = kmsg.StringPtr("consumer"), kmsg.StringPtr("range")
 	sa := kmsg.NewSyncGroupRequestGroupAssignment()
 	sa.MemberID, sa.MemberAssignment = joined.MemberID, []byte("assignment")
 	sync.GroupAssignment = append(sync.GroupAssignment, sa)

@@ -41,7 +41,7 @@ func (c *conn) send(t *testing.T, reqs ...kmsg.Request) []int32 {
 	var out []byte
 	var ids []int32
 	for _, r := range reqs {
-		out = c.formatter.AppendRequest(out, r, c.next)
+		out = append(out, c.formatter.AppendRequest(nil, r, c.next)...) // it wants its buffer empty
 		ids = append(ids, c.next)
 		c.next++
 	}
