@@ -58,6 +58,8 @@ type ReadResult struct {
 	Diverging *storage.EpochEnd
 	// OlderSegment says that Offset lies in a segment before the one that holds the readable end: such a fetch answers at once (FETCH-10).
 	OlderSegment bool
+	// EndSegment is the base offset of the segment that holds the readable end: who waits there looks again when it moves.
+	EndSegment int64
 }
 
 // Watcher is told when a partition may have more for a reader. Wake is called without locks held, must be quick and

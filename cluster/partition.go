@@ -199,8 +199,8 @@ func (p *Partition) appended(l *storage.Log, r AppendRequest, info storage.Appen
 	defer p.mu.Unlock()
 	before := p.leader.highWatermark
 	w.readable = p.leader.appended(info.LastOffset+1, int64(info.Bytes))
-	if r.Origin != storage.OriginClient {
-		w.readable = 0 // a marker can make more readable than itself
+	if r.Origin != storage.OriginClient || l.SegmentBaseOf(info.FirstOffset) == info.FirstOffset {
+		w.readable = 0 // a marker can make more readable than itself, a new segment ends every wait (FETCH-10)
 	}
 	if p.leader.fsync && !p.syncing && p.leader.unsynced() {
 		p.syncing = true

@@ -81,7 +81,7 @@ func (s *Shard) CommitOffsets(out *coord.Output, r *kmsg.OffsetCommitRequest, ro
 		o := &offset{
 			offset: row.partition.Offset, leaderEpoch: -1, metadata: metadata, commitWall: out.Wall, expireWall: expireWall, topicID: row.topicID,
 		}
-		if r.Version >= 6 && row.partition.LeaderEpoch >= 0 {
+		if r.Version >= 6 {
 			o.leaderEpoch = row.partition.LeaderEpoch
 		}
 		records = append(records, offsetRecord(r.Group, row.topic, row.partition.Partition, o))

@@ -36,6 +36,9 @@ type fetchRow struct {
 	part Partition
 	code int16
 	read cluster.ReadResult
+
+	looked     bool  // it was read once without an error
+	endSegment int64 // the segment of the readable end, then
 }
 
 // hasRecords says whether the row carries records.
@@ -145,6 +148,9 @@ func (f *fetching) read() {
 			ToLogEnd: f.replicaID == debugReplica && f.isolation == cluster.ReadUncommitted,
 		})
 		row.code = f.h.code(err)
+		if err == nil && !row.looked {
+			row.looked, row.endSegment = true, row.read.EndSegment
+		}
 		if limit < 0 && row.hasRecords() { // a negative limit lets nothing through, not even one batch
 			row.release()
 			row.code = kerr.InvalidRequest.Code
@@ -166,7 +172,7 @@ func (f *fetching) satisfied() bool {
 	bytes := int64(0)
 	for i := range f.rows {
 		row := &f.rows[i]
-		if row.code != 0 || row.read.Diverging != nil || row.read.OlderSegment || row.full(f.isolation) {
+		if row.code != 0 || row.read.Diverging != nil || row.read.OlderSegment || row.read.EndSegment > row.endSegment || row.full(f.isolation) {
 			return true
 		}
 		bytes += row.read.Records.Bytes

@@ -69,6 +69,7 @@ func (h *Handlers) refuseMetadata(r *wire.Request, req *kmsg.MetadataRequest, re
 		row.AuthorizedOperations = operationsNotAsked
 		resp.Topics = append(resp.Topics, row)
 	}
+	resp.ErrorCode = kerr.InvalidRequest.Code // on the wire from v13 on
 	r.Reply(resp)
 }
 

@@ -65,8 +65,16 @@ func newCreatedRow(name string) kmsg.CreateTopicsResponseTopic {
 func createdConfigs(layers config.Layers) []kmsg.CreateTopicsResponseTopicConfig {
 	keys := config.Keys(config.Topic)
 	rows := make([]kmsg.CreateTopicsResponseTopicConfig, 0, len(keys))
+	for name := range layers.Topic {
+		if k, known := config.Lookup(config.Topic, name); known && k.Hidden {
+			keys = append(keys, k)
+		}
+	}
 	for _, k := range keys {
 		entry := layers.Resolve(k)
+		if v, set := layers.Topic[k.Name]; set {
+			entry.Value = &v // as it was written; DescribeConfigs shows how it is understood
+		}
 		row := kmsg.NewCreateTopicsResponseTopicConfig()
 		row.Name, row.Value, row.Source, row.IsSensitive = k.Name, entry.Value, int8(entry.Source), k.Sensitive
 		if k.Sensitive {

@@ -14,7 +14,8 @@ var errUnknownACL = errors.New("an ACL request with unknown elements")
 // DescribeACLs (key 29): without an authorizer there are no ACLs, and who asks for them is told so (MirrorMaker goes by it).
 func (h *Handlers) describeACLs(r *wire.Request) {
 	req := r.Body.(*kmsg.DescribeACLsRequest)
-	if req.Operation == kmsg.ACLOperationUnknown {
+	if req.ResourceType == kmsg.ACLResourceTypeUnknown || req.ResourcePatternType == kmsg.ACLResourcePatternTypeUnknown ||
+		req.Operation == kmsg.ACLOperationUnknown || req.PermissionType == kmsg.ACLPermissionTypeUnknown {
 		r.Close(errUnknownACL)
 		return
 	}

@@ -12,7 +12,12 @@ const noAuthorizer = "No Authorizer is configured."
 func (h *Handlers) createACLs(r *wire.Request) {
 	req := r.Body.(*kmsg.CreateACLsRequest)
 	resp := req.ResponseKind().(*kmsg.CreateACLsResponse)
-	for range req.Creations {
+	for _, c := range req.Creations {
+		if c.ResourceType == kmsg.ACLResourceTypeUnknown || c.ResourcePatternType == kmsg.ACLResourcePatternTypeUnknown ||
+			c.Operation == kmsg.ACLOperationUnknown || c.PermissionType == kmsg.ACLPermissionTypeUnknown {
+			r.Close(errUnknownACL)
+			return
+		}
 		row := kmsg.NewCreateACLsResponseResult()
 		row.ErrorCode, row.ErrorMessage = kerr.SecurityDisabled.Code, text(noAuthorizer)
 		resp.Results = append(resp.Results, row)

@@ -35,7 +35,12 @@ func (h *Handlers) alterReplicaLogDirs(r *wire.Request) {
 				} else if !holds(d.Dir, p.Dir()) {
 					row.ErrorCode = kerr.PolicyViolation.Code // replicas stay where they were made
 				}
-				resp.Topics[at].Partitions = append(resp.Topics[at].Partitions, row)
+				partitions := resp.Topics[at].Partitions
+				if i := slices.IndexFunc(partitions, func(p kmsg.AlterReplicaLogDirsResponseTopicPartition) bool { return p.Partition == n }); i >= 0 {
+					partitions[i] = row // the last directory that is named counts
+					continue
+				}
+				resp.Topics[at].Partitions = append(partitions, row)
 			}
 		}
 	}

@@ -19,6 +19,10 @@ func (h *Handlers) electLeaders(r *wire.Request) {
 	for _, t := range req.Topics {
 		op.Topics = append(op.Topics, cluster.PartitionsOf{Topic: t.Topic, Partitions: t.Partitions})
 	}
+	if req.Topics != nil && len(req.Topics) == 0 { // nothing to do takes no time
+		r.Reply(resp)
+		return
+	}
 	result, err := h.decide(req.TimeoutMillis, op)
 	if err != nil {
 		code, message := h.failure(err)

@@ -13,6 +13,11 @@ func (h *Handlers) alterPartitionReassignments(r *wire.Request) {
 	req := r.Body.(*kmsg.AlterPartitionAssignmentsRequest)
 	resp := req.ResponseKind().(*kmsg.AlterPartitionAssignmentsResponse)
 	resp.AllowReplicationFactorChange = r.Version < 1 || req.AllowReplicationFactorChange
+	if len(req.Topics) == 0 {
+		resp.ErrorMessage = text("") // as Kafka answers where there is nothing to do
+		r.Reply(resp)
+		return
+	}
 	op := cluster.AlterReassignments{KeepReplicationFactor: !resp.AllowReplicationFactorChange}
 	for _, t := range req.Topics {
 		topic := cluster.TopicReassignment{Topic: t.Topic}

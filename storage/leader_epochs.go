@@ -170,7 +170,7 @@ func (c *leaderEpochs) of(offset int64) int32 {
 func (c *leaderEpochs) endOffset(epoch int32, leo int64) EpochEnd {
 	unknown := EpochEnd{Epoch: -1, EndOffset: -1}
 	entries := c.load()
-	if epoch < 0 || len(entries) == 0 {
+	if epoch == -1 || len(entries) == 0 {
 		return unknown
 	}
 	last := entries[len(entries)-1]

@@ -66,7 +66,7 @@ func admin(l *diff.List) {
 		req.BrokerID = 4711
 		diff.Do(t.Dial(), "unregister", 0, req)
 	})
-	l.Add("ADM/telemetry_not_served", "TELE-06 AV-14", func(t *diff.T) {
+	l.AddExclusive("ADM/telemetry_not_served", "TELE-06 AV-14", func(t *diff.T) {
 		diff.Try(t.Dial(), "get", 0, kmsg.NewPtrGetTelemetrySubscriptionsRequest())
 		diff.Try(t.Dial(), "push", 0, kmsg.NewPtrPushTelemetryRequest())
 	})

@@ -11,6 +11,7 @@ func All() []diff.Case {
 	apiVersions(&l)
 	metadata(&l)
 	topics(&l)
+	topicBatches(&l)
 	produce(&l)
 	produceBatches(&l)
 	idempotence(&l)
@@ -21,11 +22,13 @@ func All() []diff.Case {
 	classicGroups(&l)
 	groupAdmin(&l)
 	committedOffsets(&l)
+	groupBatches(&l)
 	nextGroups(&l)
 	transactions(&l)
 	shareGroups(&l)
 	configs(&l)
 	admin(&l)
+	configBatches(&l)
 	security(&l)
 	return l.Cases
 }

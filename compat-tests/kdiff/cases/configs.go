@@ -301,6 +301,7 @@ func brokerConfigs(l *diff.List) {
 		diff.Do(c, "bad value", 1, alter(brokerType, "", opSet, "message.max.bytes=big"))
 		diff.Do(c, "listener key for the cluster", 1, alter(brokerType, "", opSet, "listeners=PLAINTEXT://:1"))
 		diff.Do(c, "delete", 1, alter(brokerType, id, opDelete, "message.max.bytes"), anonymous)
+		diff.Do(c, "delete the unknown key", 1, alter(brokerType, id, opDelete, "no.such.key"), anonymous)
 		diff.Do(c, "delete for the cluster", 1, alter(brokerType, "", opDelete, "log.retention.ms", "message.max.bytes"))
 		look("none set", "1048588", "")
 	})

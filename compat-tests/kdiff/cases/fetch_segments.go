@@ -208,7 +208,10 @@ func fetchLists(l *diff.List) {
 		topic := kit.NewTopic(t, c, "t", 1)
 		kit.Fill(t, c, topic, 0, kit.Values(t, "a"))
 		req := kit.Fetch(topic, 0, 0)
-		req.ReplicaID, req.ReplicaState.ID = -2, -2
+		req.ReplicaID = -2
+		if v >= 15 {
+			req.ReplicaState.ID = -2
+		}
 		diff.Try(c, "fetch", v, req)
 	})
 }
