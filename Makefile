@@ -35,7 +35,7 @@ lint: ## golangci-lint with the linters of .golangci.yml
 fuzz: ## every fuzz target for FUZZTIME (20s)
 	@set -e; for f in $$(grep -rl --include='*_test.go' '^func Fuzz' . | sort); do d=$$(dirname $$f); \
 	for t in $$(grep -oE '^func Fuzz[A-Za-z0-9_]+' $$f | cut -c6-); do echo "== $$d $$t"; \
-	$(GO) test $$d -run '^$$' -fuzz "^$$t$$" -fuzztime $(FUZZTIME); done; done
+	$(GO) test $$d -run '^$$' -fuzz "^$$t$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 1x; done; done
 
 bench: build ## Go benchmarks, then kperf against this broker beside the floor (docs/performance.md)
 	$(GO) test -run '^$$' -bench . -benchtime 1s ./storage/... ./wire/... ./handlers/...
