@@ -19,8 +19,16 @@ import (
 var version = "dev"
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // after the first signal the next one ends the process at once
+	ctx, stop := context.WithCancel(context.Background())
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		<-signals
+		stop()
+		again := <-signals
+		fmt.Fprintf(os.Stderr, "kbroker: ended at once by a second signal (%v); the next start recovers\n", again)
+		os.Exit(1)
+	}()
 	p := program{out: os.Stdout, errOut: os.Stderr, runBroker: broker.Run, version: version}
 	os.Exit(p.main(ctx, os.Args[1:]))
 }
