@@ -155,7 +155,7 @@ func dataName(cfg *config.Config) string {
 func (b *Broker) openStorage(ctx context.Context) error {
 	b.fs, b.dirs = vfs.OS(), b.cfg.DataDirs
 	if b.cfg.InMemory() {
-		b.memory = newMemoryKeeper(b.cfg.MemoryBudget, b.log)
+		b.memory = newMemoryKeeper(memoryBudget(b.cfg), b.log)
 		b.fs, b.dirs = b.memory.fs, []string{memoryDir}
 	}
 	idle := maxIdleFiles

@@ -23,9 +23,9 @@ func (b *Broker) startHTTP(ctx context.Context) (err error) {
 	if b.cfg.InMemory() {
 		budgets = append(budgets, httpapi.Budget{Name: "records", State: func() (used, limit int64) {
 			if !b.up.Load() {
-				return 0, b.cfg.MemoryBudget
+				return 0, memoryBudget(b.cfg)
 			}
-			return b.memory.fs.Used(), b.cfg.MemoryBudget
+			return b.memory.fs.Used(), memoryBudget(b.cfg)
 		}})
 	}
 	b.http, err = httpapi.New(httpapi.Deps{

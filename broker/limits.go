@@ -36,8 +36,8 @@ func (b *Broker) wireLimits(ctx context.Context, l config.Layers) (wire.Limits, 
 	limits.MaxRequestBytes = b.cfg.Static.Int("socket.request.max.bytes")
 	if n := b.cfg.Static.Long("queued.max.request.bytes"); n > 0 {
 		limits.FrameMemory = n
-	} else if b.cfg.MemoryBudget > 0 {
-		limits.FrameMemory = b.cfg.MemoryBudget / frameMemoryShare
+	} else {
+		limits.FrameMemory = memoryBudget(b.cfg) / frameMemoryShare
 	}
 	if ms := b.cfg.Static.Long("connections.max.idle.ms"); ms > 0 {
 		limits.IdleTimeout = time.Duration(min(ms, int64(maxIdleTimeout/time.Millisecond))) * time.Millisecond

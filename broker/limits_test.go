@@ -78,6 +78,23 @@ func TestLimits_a_host_that_is_unknown_is_no_limit(t *testing.T) {
 	}
 }
 
+func TestLimits_without_a_budget_there_is_one_all_the_same(t *testing.T) {
+	if n := memoryBudget(&config.Config{}); n != unknownMachineBudget {
+		t.Errorf("%d bytes", n)
+	}
+}
+
+func TestLimits_none_but_the_named_addresses_get_in(t *testing.T) {
+	b, _ := started(t, map[string]string{"kafka:max.connections.per.ip": "0", "kafka:max.connections.per.ip.overrides": "10.0.0.1:4"})
+	if !refused(t, b.Addrs()[0]) {
+		t.Error("127.0.0.1 got in")
+	}
+	b, _ = started(t, map[string]string{"kafka:max.connections.per.ip": "0", "kafka:max.connections.per.ip.overrides": "10.0.0.1:4,127.0.0.1:1"})
+	if refused(t, b.Addrs()[0]) {
+		t.Error("127.0.0.1 is kept out")
+	}
+}
+
 // refused says whether the broker closes a connection at once.
 func refused(t *testing.T, addr string) bool {
 	t.Helper()

@@ -7,11 +7,14 @@ import (
 	"time"
 
 	"github.com/kbroker/kbroker/cluster"
+	"github.com/kbroker/kbroker/config"
 	"github.com/kbroker/kbroker/storage"
 	"github.com/kbroker/kbroker/storage/vfs"
 )
 
 const (
+	// unknownMachineBudget is the memory budget, in bytes, where none was given and the system doesn't say how much memory there is.
+	unknownMachineBudget = 1 << 30
 	// reliefPause is how long it takes at least until room is looked for again.
 	reliefPause = 50 * time.Millisecond
 	// quietTime is for how long no write may have been refused until the budget no longer counts as spent.
@@ -19,6 +22,14 @@ const (
 	// relievedBelow is the share of the budget, in percent, below which it no longer counts as spent.
 	relievedBelow = 95
 )
+
+// memoryBudget is how much memory records may take where they aren't kept on disk, in bytes.
+func memoryBudget(cfg *config.Config) int64 {
+	if cfg.MemoryBudget > 0 {
+		return cfg.MemoryBudget
+	}
+	return unknownMachineBudget
+}
 
 // memoryKeeper looks after the memory that records take where they aren't kept on disk. When a write finds no room, it says so once and applies
 // retention at once and again until there is room. What is deleted goes at once: file.delete.delay.ms is for those who hold files of a disk.

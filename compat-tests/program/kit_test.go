@@ -70,6 +70,8 @@ type invocation struct {
 	args []string
 	env  []string // NAME=VALUE
 	dir  string   // the working directory; a folder of the test's where empty
+	// files is how many descriptors the process may have; 0 is as many as the test.
+	files int
 }
 
 func (i invocation) command(t *testing.T) *exec.Cmd {
@@ -78,6 +80,9 @@ func (i invocation) command(t *testing.T) *exec.Cmd {
 		i.dir = t.TempDir()
 	}
 	cmd := exec.CommandContext(context.Background(), kbroker(t), i.args...)
+	if i.files > 0 {
+		cmd = exec.CommandContext(context.Background(), "sh", append([]string{"-c", `ulimit -n "$0" && exec "$@"`, strconv.Itoa(i.files), kbroker(t)}, i.args...)...)
+	}
 	cmd.Dir = i.dir
 	for _, e := range os.Environ() {
 		if !strings.HasPrefix(e, "KAFKA_") && !strings.HasPrefix(e, "KBROKER_") && !strings.HasPrefix(e, "CLUSTER_ID=") {

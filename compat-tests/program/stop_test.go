@@ -1,8 +1,10 @@
 package program
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -114,5 +116,27 @@ func TestStop_an_idle_broker_stops_at_once(t *testing.T) {
 	}
 	if took := time.Since(began); took > 2*time.Second {
 		t.Errorf("it took %s", took)
+	}
+}
+
+// Clients that open connections without end take no descriptors that the logs need.
+func TestConnections_leave_descriptors_to_the_logs(t *testing.T) {
+	const files, partitions = 256, 60
+	i := invocation{args: []string{"--listen", "127.0.0.1:0", "--http", "off", "--data-dir", "data", "--topic", fmt.Sprintf("t:%d", partitions)}, files: files}
+	p := i.start(t)
+	c := dial(t, p.addrs[0])
+	c.ask(kmsg.NewPtrApiVersionsRequest())
+	for range 2 * files {
+		dial(t, p.addrs[0])
+	}
+	for n := range partitions {
+		r := produceOf(t, "t", 1, []byte("x"))
+		r.Topics[0].Partitions[0].Partition = int32(n)
+		if code := errorOf(c.ask(r)); code != 0 {
+			t.Fatalf("partition %d: error %d", n, code)
+		}
+	}
+	if found := append(p.log.with("level=WARN"), p.log.with("level=ERROR")...); len(found) > 0 {
+		t.Errorf("it says:\n%s", strings.Join(found, "\n"))
 	}
 }
