@@ -80,6 +80,9 @@ func FuzzValidate(f *testing.F) {
 			r.TimestampType = LogAppendTime
 		}
 		before := bytes.Clone(records)
+		if h, err := ParseHeader(records); err == nil {
+			checkSkim(t, h, records[HeaderSize:], r)
+		}
 		v, err := Validate(records, r)
 		if err != nil {
 			var e *Error

@@ -255,6 +255,15 @@ type checker struct {
 
 // plain checks the records of an uncompressed batch. Kafka doesn't look at their offset deltas, and stores them as sent.
 func (c *checker) plain(records []byte) error {
+	if newest, ok := c.skim(records); ok {
+		c.maxTimestamp = newest
+		return nil
+	}
+	return c.each(records)
+}
+
+// each checks the records of an uncompressed batch one after the other.
+func (c *checker) each(records []byte) error {
 	var s span
 	pos := 0
 	for range c.h.NumRecords {
