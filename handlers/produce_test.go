@@ -139,7 +139,7 @@ func TestProduce_PROD_14_15_every_version_answers_where_the_batch_is(t *testing.
 			}{{"plain", plain, -1}, {"stamped", stamped, now()}} {
 				resp := producedTo(b.client, v, c.topic, c.id, values([]byte("a"), []byte("b"), []byte("c")), values([]byte("d")))
 				if len(resp.Topics) != 1 || len(resp.Topics[0].Partitions) != 2 {
-					t.Fatalf("v%d: %+v", v, resp)
+					b.t.Fatalf("v%d: %+v", v, resp)
 				}
 				if rt := resp.Topics[0]; v < 13 && rt.Topic != c.topic || v >= 13 && rt.TopicID != c.id {
 					t.Errorf("v%d: the topic is %q, %x", v, rt.Topic, rt.TopicID)
@@ -172,12 +172,12 @@ func TestProduce_PROD_14_19_FETCH_33_what_is_stored_is_what_was_sent_but_for_off
 		}
 		got := b.stored("t", 0)
 		if len(got) != 2*len(sent) {
-			t.Fatalf("%d bytes are stored, want %d", len(got), 2*len(sent))
+			b.t.Fatalf("%d bytes are stored, want %d", len(got), 2*len(sent))
 		}
 		second := got[len(sent):]
 		h, err := batch.ParseHeader(second)
 		if err != nil || h.BaseOffset != 2 || h.LeaderEpoch != 3 {
-			t.Fatalf("%+v, %v", h, err)
+			b.t.Fatalf("%+v, %v", h, err)
 		}
 		if !bytes.Equal(second[16:], sent[16:]) {
 			t.Error("a byte from the magic on was changed")
@@ -219,7 +219,7 @@ func TestProduce_PROD_02_CONN_17_without_acks_there_is_no_answer_and_an_error_is
 			send[*kmsg.ProduceResponse](b.client, v, req)
 			do[*kmsg.ApiVersionsResponse](b.client, 0, kmsg.NewPtrApiVersionsRequest()) // its answer is the next that comes
 			if end := b.logEnd("t", 0); end != int64(v-2) {
-				t.Fatalf("v%d: the log ends at %d", v, end)
+				b.t.Fatalf("v%d: the log ends at %d", v, end)
 			}
 		}
 		before := b.logEnd("t", 0)
@@ -345,7 +345,7 @@ func TestProduce_PROD_12_13_what_every_codec_carries_is_read_and_kept(t *testing
 				sent := batch.NewBuilder().SetCodec(codec, batch.DefaultLevel).Append(now(), nil, bytes.Repeat([]byte("v"), 100)).Build()
 				row := producedTo(b.client, v, "t", id, sent).Topics[0].Partitions[0]
 				if row.ErrorCode != 0 || row.BaseOffset != offset {
-					t.Fatalf("codec %d, v%d: %+v, want offset %d", codec, v, row, offset)
+					b.t.Fatalf("codec %d, v%d: %+v, want offset %d", codec, v, row, offset)
 				}
 				offset++
 			}
@@ -447,7 +447,7 @@ func TestProduce_PROD_28_META_14_an_unknown_id_is_never_another_topic(t *testing
 func TestProduce_PROD_30_internal_topics_are_for_the_admin_client_alone(t *testing.T) {
 	bubble(t, func(b *dataBroker) {
 		if _, err := b.h.ensureInternalTopic(b.t.Context(), "__consumer_offsets"); err != nil {
-			t.Fatal(err)
+			b.t.Fatal(err)
 		}
 		record := func() []byte { return batch.NewBuilder().Append(now(), []byte("k"), []byte("v")).Build() }
 		wantCode(t, "a client", b.client.produced(9, "__consumer_offsets", record()).ErrorCode, kerr.InvalidTopicException.Code)
@@ -474,17 +474,17 @@ func TestProduce_PROD_31_pipelined_batches_keep_their_order(t *testing.T) {
 			resp := kmsg.NewPtrProduceResponse()
 			resp.Version = 9
 			if err := resp.ReadFrom(b.client.frame()[5:]); err != nil {
-				t.Fatal(err)
+				b.t.Fatal(err)
 			}
 			if row := resp.Topics[0].Partitions[0]; row.ErrorCode != 0 || row.BaseOffset != int64(i) {
-				t.Fatalf("answer %d: %+v", i, row)
+				b.t.Fatalf("answer %d: %+v", i, row)
 			}
 		}
 		records := b.stored("t", 0)
 		for i := range requests {
 			h, err := batch.ParseHeader(records)
 			if err != nil {
-				t.Fatal(err)
+				b.t.Fatal(err)
 			}
 			if err := batch.EachRecord(records[:h.Size()], 1<<20, func(_ int, r batch.Record) error {
 				if string(r.Value) != fmt.Sprint(i) {
@@ -492,7 +492,7 @@ func TestProduce_PROD_31_pipelined_batches_keep_their_order(t *testing.T) {
 				}
 				return nil
 			}); err != nil {
-				t.Fatal(err)
+				b.t.Fatal(err)
 			}
 			records = records[h.Size():]
 		}
@@ -515,7 +515,7 @@ func TestProduce_a_partition_named_twice_is_appended_once_with_the_last_records(
 				more(req)
 				resp := do[*kmsg.ProduceResponse](b.client, 9, req)
 				if len(resp.Topics) != 2 || resp.Topics[0].Topic != "t" || resp.Topics[1].Topic != "u" || len(resp.Topics[1].Partitions) != 1 {
-					t.Fatalf("%+v", resp.Topics)
+					b.t.Fatalf("%+v", resp.Topics)
 				}
 				if row := resp.Topics[0].Partitions[0]; row.Partition != 0 || row.ErrorCode != 0 || row.BaseOffset != 0 {
 					t.Errorf("%+v", row)
@@ -738,7 +738,7 @@ func TestProduce_CONN_20_a_stopping_broker_answers_what_waits_with_a_retriable_e
 		w := send[*kmsg.ProduceResponse](b.client, 9, produceOf("t", values([]byte("v"))))
 		synctest.Wait()
 		if n := held.count(); n != 1 {
-			t.Fatalf("%d wait", n)
+			b.t.Fatalf("%d wait", n)
 		}
 		stop()
 		resp, took := w.get()
@@ -762,7 +762,7 @@ func TestProduce_CONN_19_a_client_that_goes_leaves_nothing_behind(t *testing.T) 
 		send[*kmsg.ProduceResponse](c, 9, produceRequestTo("t", cluster.TopicID{}, values([]byte("v")), values([]byte("v"))))
 		synctest.Wait()
 		if n := held.count(); n != 2 {
-			t.Fatalf("%d wait", n)
+			b.t.Fatalf("%d wait", n)
 		}
 		c.conn.Close()
 		synctest.Wait()
@@ -794,7 +794,7 @@ func TestProduce_what_waits_keeps_nothing_of_its_request(t *testing.T) {
 			}
 			synctest.Wait()
 			if n := holds.count(); n != requests {
-				t.Fatalf("%d wait", n)
+				b.t.Fatalf("%d wait", n)
 			}
 			go holds.commit(nil)
 			for i, w := range asked {
@@ -813,7 +813,7 @@ func TestProduce_what_waits_keeps_nothing_of_its_request(t *testing.T) {
 			for len(rest) > 0 {
 				h, err := batch.ParseHeader(rest)
 				if err != nil || !batch.ValidCRC(rest[:h.Size()]) || !bytes.Contains(rest[:h.Size()], []byte(name(i))) {
-					t.Fatalf("topic %d holds something else: %v", i, err)
+					b.t.Fatalf("topic %d holds something else: %v", i, err)
 				}
 				rest = rest[h.Size():]
 			}
@@ -938,4 +938,75 @@ func TestProduce_PROD_25_in_fsync_mode_what_isnt_durable_isnt_acknowledged_or_re
 		fs.SetFault(nil)
 		wantCode(t, "a log that failed", b.client.produced(9, "t", values([]byte("v"))).ErrorCode, kerr.KafkaStorageError.Code)
 	})
+}
+
+// hastyPartition is committed, or the wait for it ends, while it is asked to tell when.
+type hastyPartition struct {
+	Partition
+	await func(done func(error)) (already bool)
+	left  *atomic.Int32 // who still waits for it
+}
+
+func (p hastyPartition) Offsets() (int64, int64, int64) { return 0, 0, 0 }
+
+func (p hastyPartition) AwaitCommitted(_ int64, done func(error)) (bool, func()) {
+	already := p.await(done)
+	if !already {
+		p.left.Add(1)
+	}
+	return already, func() { p.left.Add(-1) }
+}
+
+func TestProduce_PROD_25_what_happens_while_it_begins_to_wait(t *testing.T) {
+	for name, c := range map[string]struct {
+		await func(b *dataBroker, stop func(), done func(error)) (already bool)
+		code  *kerr.Error
+	}{
+		"committed meanwhile":         {func(_ *dataBroker, _ func(), _ func(error)) bool { return true }, nil},
+		"committed before it returns": {func(_ *dataBroker, _ func(), done func(error)) bool { done(nil); return false }, nil},
+		"failed before it returns": {func(_ *dataBroker, _ func(), done func(error)) bool {
+			done(cluster.ErrNotEnoughReplicasAfterAppend)
+			return false
+		}, kerr.NotEnoughReplicasAfterAppend},
+		"told twice": {func(_ *dataBroker, _ func(), done func(error)) bool {
+			done(nil)
+			done(errors.New("again"))
+			return true
+		}, nil},
+		"the broker stops meanwhile": {func(_ *dataBroker, stop func(), _ func(error)) bool {
+			stop()
+			time.Sleep(time.Microsecond) // until all others stand still
+			return false
+		}, kerr.RequestTimedOut},
+	} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, func(b *dataBroker) {
+				ctx, stop := context.WithCancel(b.h.Context)
+				defer stop()
+				b.h.Context = ctx
+				b.create("t", 2)
+				left := &atomic.Int32{}
+				for p := range int32(2) {
+					b.faults.give("t", p, func(p Partition) (Partition, error) {
+						return hastyPartition{p, func(done func(error)) bool { return c.await(b, stop, done) }, left}, nil
+					})
+				}
+				resp, took := send[*kmsg.ProduceResponse](b.client, 9, produceRequestTo("t", cluster.TopicID{}, values([]byte("v")), values([]byte("v")))).get()
+				for _, row := range resp.Topics[0].Partitions {
+					want := int16(0)
+					if c.code != nil {
+						want = c.code.Code
+					}
+					wantCode(t, "produce", row.ErrorCode, want)
+				}
+				if took > time.Millisecond {
+					t.Errorf("answered after %v", took)
+				}
+				time.Sleep(time.Second)
+				if n := left.Load(); n != 0 && c.code == kerr.RequestTimedOut {
+					t.Errorf("%d still wait", n)
+				}
+			})
+		})
+	}
 }
