@@ -318,19 +318,17 @@ func (b *Broker) stop() error {
 	b.ready.Store(false)
 	release(b.reserved)
 	var err error
-	drained := make(chan error, 1)
+	ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+	defer cancel()
 	if b.server != nil {
-		ctx, cancel := context.WithTimeout(context.Background(), drainTime)
-		defer cancel()
-		go func() { drained <- b.server.Shutdown(ctx) }() // no request is read any more, those that are parked are still answered
-		b.awaitCommits()
+		b.awaitCommits(ctx)
 	}
 	b.stopReqs()
 	if b.groups != nil {
 		b.groups.Close()
 	}
 	if b.server != nil {
-		if e := <-drained; e != nil && !errors.Is(e, context.DeadlineExceeded) {
+		if e := b.server.Shutdown(ctx); e != nil && !errors.Is(e, context.DeadlineExceeded) {
 			err = errors.Join(err, e)
 		}
 	}
@@ -363,10 +361,13 @@ func (b *Broker) lockMetadata(dir string) (err error) {
 	return nil
 }
 
-// awaitCommits waits, not for long, until all that was appended is committed, so that produces that wait for it are answered with what became of them.
-func (b *Broker) awaitCommits() {
+// awaitCommits has nothing more read and waits, not for long, until all that was appended is committed, so that produces that wait for it are answered
+// with what became of them.
+func (b *Broker) awaitCommits(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, commitTime)
+	defer cancel()
+	b.server.Drain(ctx)
 	var left sync.WaitGroup
-	var withdraw []func()
 	for _, l := range b.manager.Logs() {
 		p, err := b.node.Partition(l.Partition().Topic, l.Partition().Partition)
 		end := l.LogEndOffset()
@@ -375,18 +376,12 @@ func (b *Broker) awaitCommits() {
 		}
 		left.Add(1)
 		done := sync.OnceFunc(left.Done)
-		already, give := p.AwaitCommitted(end-1, func(error) { done() })
+		already, withdraw := p.AwaitCommitted(end-1, func(error) { done() })
 		if already {
 			done()
 			continue
 		}
-		withdraw = append(withdraw, func() { give(); done() })
+		defer context.AfterFunc(ctx, func() { withdraw(); done() })()
 	}
-	timer := time.AfterFunc(commitTime, func() {
-		for _, give := range withdraw {
-			give()
-		}
-	})
-	defer timer.Stop()
 	left.Wait()
 }

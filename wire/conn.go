@@ -269,6 +269,16 @@ func (c *Conn) drain() {
 	c.endIfDone()
 }
 
+// awaitHandled waits until no handler of the connection runs, but for one that may wait for others, or until stop says so. The one who has stop
+// say so wakes room.
+func (c *Conn) awaitHandled(stop func() bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.current != nil && !c.dead && !stop() {
+		c.room.Wait()
+	}
+}
+
 // endIfDone ends a connection that was to end after its answers, if these are all sent. c.mu is held.
 func (c *Conn) endIfDone() {
 	if (c.last || c.draining && c.head == nil) && c.current == nil && !c.writing && c.out == nil {

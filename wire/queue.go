@@ -165,7 +165,8 @@ func (r *Request) observe(bytesOut int) {
 	})
 }
 
-// enqueue puts a request at the end of the queue, when there is room. It says false where the connection has ended.
+// enqueue puts a request at the end of the queue, when there is room. It says false where the connection has ended or is to end: then the request
+// counts as not read.
 func (c *Conn) enqueue(r *Request) bool {
 	limits := c.srv.limits.Load()
 	c.mu.Lock()
@@ -184,7 +185,7 @@ func (c *Conn) enqueue(r *Request) bool {
 		c.holding.Store(false)
 		c.lastRead.Store(c.srv.nanos())
 	}
-	if c.dead {
+	if c.dead || c.draining {
 		return false
 	}
 	if c.tail == nil {
@@ -270,6 +271,9 @@ func (c *Conn) answered(r *Request) {
 func (c *Conn) flush() {
 	c.mu.Lock()
 	c.current = nil
+	if c.draining {
+		c.room.Broadcast()
+	}
 	if c.writing && c.out != nil && !c.dead {
 		// The peer is slower than its answers are made: don't read on, but let it catch up.
 		c.holding.Store(true)

@@ -29,8 +29,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
 	"net/netip"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -222,6 +224,29 @@ func (s *Server) killAll() {
 	defer s.mu.Unlock()
 	for c := range s.conns {
 		c.kill(errShutdown)
+	}
+}
+
+// Drain stops accepting and reading for good. When it returns no handler is at work any more, but for those that may wait for others, or ctx has ended:
+// what they have appended is appended. Requests may still wait for their answers; Shutdown waits for those.
+func (s *Server) Drain(ctx context.Context) {
+	s.stopAccepting()
+	s.mu.Lock()
+	conns := slices.Collect(maps.Keys(s.conns))
+	s.mu.Unlock()
+	for _, c := range conns {
+		c.drain()
+	}
+	end := context.AfterFunc(ctx, func() {
+		for _, c := range conns {
+			c.mu.Lock()
+			c.room.Broadcast()
+			c.mu.Unlock()
+		}
+	})
+	defer end()
+	for _, c := range conns {
+		c.awaitHandled(func() bool { return ctx.Err() != nil })
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -138,5 +140,53 @@ func TestConnections_leave_descriptors_to_the_logs(t *testing.T) {
 	}
 	if found := append(p.log.with("level=WARN"), p.log.with("level=ERROR")...); len(found) > 0 {
 		t.Errorf("it says:\n%s", strings.Join(found, "\n"))
+	}
+}
+
+// Producers under load that a stop interrupts: each request is either answered as it should be or not at all.
+func TestStop_no_produce_is_answered_otherwise_than_it_went(t *testing.T) {
+	const producers, requests = 16, 200
+	for range 5 {
+		dir := t.TempDir()
+		p := start(t, "--data-dir", dir, "--topic", "t:1", "--durability", "fsync")
+		var wg sync.WaitGroup
+		var acknowledged atomic.Int64
+		for range producers {
+			c := dial(t, p.addrs[0])
+			r := produceOf(t, "t", -1, []byte("x"))
+			frame := kmsg.NewRequestFormatter().AppendRequest(nil, r, 1)
+			wg.Go(func() { // the broker may be gone at any time
+				for range requests {
+					if _, err := c.Write(frame); err != nil {
+						return
+					}
+				}
+			})
+			wg.Go(func() {
+				for range requests {
+					resp, err := c.read(r)
+					if err != nil {
+						return
+					}
+					if code := errorOf(resp); code != 0 {
+						t.Errorf("error %d", code)
+						return
+					}
+					acknowledged.Add(1)
+				}
+			})
+		}
+		awaitMetric(t, p, `kbroker_topic_messages_in_total{topic="t"}`, func(v float64) bool { return v > producers })
+		if code := p.end(t, syscall.SIGTERM); code != 0 {
+			t.Errorf("exit code %d", code)
+		}
+		wg.Wait()
+		p = start(t, "--data-dir", dir)
+		r := dial(t, p.addrs[0]).ask(fetchOf("t", 0, 0, 1)).(*kmsg.FetchResponse)
+		if hw := r.Topics[0].Partitions[0].HighWatermark; hw < acknowledged.Load() {
+			t.Errorf("%d records, of %d that were acknowledged", hw, acknowledged.Load())
+		}
+		t.Logf("%d of %d acknowledged", acknowledged.Load(), producers*requests)
+		p.end(t, syscall.SIGKILL)
 	}
 }
