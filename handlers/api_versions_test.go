@@ -26,7 +26,7 @@ func ranges(resp *kmsg.ApiVersionsResponse) map[int16][2]int16 {
 	return out
 }
 
-func TestApiVersions_AV_02_03_15_every_version_lists_the_table(t *testing.T) {
+func TestApiVersions_AV_02_AV_03_AV_15_every_version_lists_the_table(t *testing.T) {
 	bubble(t, func(b *dataBroker) {
 		want := map[int16][2]int16{}
 		for _, a := range APIs() {
@@ -109,7 +109,7 @@ func TestApiVersions_AV_07_names_of_software(t *testing.T) {
 	})
 }
 
-func TestApiVersions_AV_08_09_10_18_features(t *testing.T) {
+func TestApiVersions_AV_08_AV_09_AV_10_AV_18_features(t *testing.T) {
 	bubble(t, func(b *dataBroker) {
 		for v := int16(3); v <= 5; v++ {
 			resp := do[*kmsg.ApiVersionsResponse](b.client, v, apiVersionsOf("test", "1"))
@@ -183,8 +183,9 @@ func TestApiVersions_AV_06_may_come_first_and_again(t *testing.T) {
 	})
 }
 
-// Every version of every API is decoded, handled, and answered in a form that kmsg reads to its last byte.
-func TestAPIs_AV_04_every_version_of_the_table_is_answered(t *testing.T) {
+// Every version of every API is decoded, handled, and answered in a form that kmsg writes byte for byte: with the response header that the version
+// has, and a throttle time of 0 where the version has it.
+func TestAPIs_AV_04_CONN_03_CONN_21_every_version_of_the_table_is_answered(t *testing.T) {
 	bubble(t, func(b *dataBroker) {
 		b.h.LogDirs = func() []LogDir { return nil }
 		for _, a := range APIs() {
@@ -204,6 +205,11 @@ func TestAPIs_AV_04_every_version_of_the_table_is_answered(t *testing.T) {
 				resp := do[kmsg.Response](b.client, v, req)
 				if resp.GetVersion() != v || resp.Key() != int16(a.Key) {
 					b.t.Errorf("%s v%d: %T v%d", a.Key.Name(), v, resp, resp.GetVersion())
+				}
+				if throttled, ok := resp.(kmsg.ThrottleResponse); ok {
+					if millis, _ := throttled.Throttle(); millis != 0 {
+						b.t.Errorf("%s v%d: throttled for %d ms", a.Key.Name(), v, millis)
+					}
 				}
 			}
 		}

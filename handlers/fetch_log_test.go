@@ -202,3 +202,23 @@ func TestFetch_FETCH_30_zstd_is_served_in_every_version(t *testing.T) {
 		}
 	})
 }
+
+func TestFetch_FETCH_34_AV_03_versions_of_old_formats_are_not_served(t *testing.T) {
+	bubble(t, func(b *dataBroker) {
+		b.create("t", 1)
+		b.fill("t", 0, 1)
+		for v := int16(0); v < fetchMin; v++ {
+			c := b.dial()
+			send[*kmsg.FetchResponse](c, v, fetchOf(0, fetchTopicOf("t", 0, 0)))
+			c.closed()
+		}
+		for v := int16(0); v < 3; v++ {
+			c := b.dial()
+			send[*kmsg.ProduceResponse](c, v, produceOf("t", values([]byte("v"))))
+			c.closed()
+		}
+		if end := b.logEnd("t", 0); end != 1 {
+			b.t.Errorf("the log ends at %d", end)
+		}
+	})
+}

@@ -249,7 +249,7 @@ func TestFetch_CONN_19_20_what_ends_a_wait_comes_from_all_sides_at_once(t *testi
 			if n := watching.Load(); n != 2*clients*each {
 				b.t.Fatalf("%d watch", n)
 			}
-			time.Sleep(time.Second - 1)
+			time.Sleep(time.Second - time.Nanosecond)
 			var together sync.WaitGroup
 			ends := []func(){func() { b.fill("t", 1, 500) }, func() { b.fill("t", 0, 500) }}
 			if round%2 == 0 {
@@ -259,7 +259,7 @@ func TestFetch_CONN_19_20_what_ends_a_wait_comes_from_all_sides_at_once(t *testi
 				ends = append(ends, func() { conns[i].conn.Close() })
 			}
 			for _, end := range ends {
-				together.Go(func() { time.Sleep(1); end() })
+				together.Go(func() { time.Sleep(time.Nanosecond); end() })
 			}
 			together.Wait()
 			synctest.Wait()
@@ -372,6 +372,7 @@ func TestFetch_FETCH_08_what_comes_during_a_look_is_counted(t *testing.T) {
 		req.MinBytes = int32(3 * len(values(make([]byte, 100))))
 		w := send[*kmsg.FetchResponse](c, 12, req)
 		c.silent(time.Second)
+		synctest.Wait()
 		fetch.Wake(0) // something happened: it looks
 		c.silent(time.Second)
 		if n := reads.Load(); n != 3 {

@@ -144,7 +144,7 @@ func TestFetchSession_SESS_04_08_only_what_is_new_is_answered(t *testing.T) {
 	}
 }
 
-func TestFetchSession_SESS_05_07_epochs(t *testing.T) {
+func TestFetchSession_SESS_05_SESS_07_epochs(t *testing.T) {
 	for _, v := range []int16{7, 12, 13, 18} {
 		bubble(t, func(b *dataBroker) {
 			topic := byID(fetchTopicOf("t", 0, 0), b.create("t", 1))

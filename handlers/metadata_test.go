@@ -202,7 +202,7 @@ func TestMetadata_META_17_18_authorized_operations(t *testing.T) {
 	}
 }
 
-func TestMetadata_CONN_15_16_endpoints_are_those_of_the_listener(t *testing.T) {
+func TestMetadata_CONN_15_CONN_16_endpoints_are_those_of_the_listener(t *testing.T) {
 	b := startAdmin(t)
 	b.create(1, "t")
 	resp := ask[*kmsg.MetadataResponse](b, 9, metadataOf("t"))
