@@ -22,7 +22,8 @@ type leader struct {
 
 type appendedBytes struct{ end, bytes int64 }
 
-// appended records that the log grew by bytes and ends at end or later. It gives by how many bytes the high watermark moved.
+// appended records that the log grew by bytes and ends at end or later; 0 bytes ask readers to look whatever they wait for. It gives by how many
+// bytes the high watermark moved, 0 where readers are to look.
 func (l *leader) appended(end, bytes int64) (readable int64) {
 	l.end = max(l.end, end)
 	if len(l.unread) == 0 && l.committable() >= end {
@@ -66,13 +67,17 @@ func (l *leader) committable() int64 {
 // advance raises the high watermark as far as it may; it never falls.
 func (l *leader) advance() (readable int64) {
 	l.highWatermark = max(l.highWatermark, l.committable())
-	n := 0
+	n, look := 0, false
 	for n < len(l.unread) && l.unread[n].end <= l.highWatermark {
 		readable += l.unread[n].bytes
+		look = look || l.unread[n].bytes == 0
 		n++
 	}
 	if n > 0 {
 		l.unread = slices.Delete(l.unread, 0, n)
+	}
+	if look {
+		return 0
 	}
 	return readable
 }

@@ -36,6 +36,22 @@ func TestLeader(t *testing.T) {
 			t.Fatalf("%d bytes", got)
 		}
 	})
+	t.Run("FETCH_10 an append that readers have to look at is told when it is synced", func(t *testing.T) {
+		l := leader{self: 1, isr: []int32{1}, fsync: true}
+		l.appended(10, 100)
+		l.appended(20, 0)
+		l.appended(30, 300)
+		if got := l.synced(10); got != 100 {
+			t.Fatalf("%d bytes", got)
+		}
+		if got := l.synced(30); got != 0 || l.highWatermark != 30 {
+			t.Fatalf("%d bytes, high watermark %d", got, l.highWatermark)
+		}
+		l.appended(40, 400)
+		if got := l.synced(40); got != 400 {
+			t.Fatalf("%d bytes afterwards", got)
+		}
+	})
 	t.Run("REPL_04 waits for all that are in sync", func(t *testing.T) {
 		l := leader{self: 1, isr: []int32{1, 2}}
 		if got := l.appended(10, 100); got != 0 || l.highWatermark != 0 {

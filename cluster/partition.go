@@ -198,10 +198,12 @@ func (p *Partition) appended(l *storage.Log, r AppendRequest, info storage.Appen
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	before := p.leader.highWatermark
-	w.readable = p.leader.appended(info.LastOffset+1, int64(info.Bytes))
-	if r.Origin != storage.OriginClient || l.SegmentBaseOf(info.FirstOffset) == info.FirstOffset {
-		w.readable = 0 // a marker can make more readable than itself, a new segment ends every wait (FETCH-10)
+	bytes := int64(info.Bytes)
+	rolled := info.FirstOffset > info.LogStartOffset && l.SegmentBaseOf(info.FirstOffset) == info.FirstOffset
+	if r.Origin != storage.OriginClient || rolled {
+		bytes = 0 // a marker can make more readable than itself, a new segment ends every wait (FETCH-10)
 	}
+	w.readable = p.leader.appended(info.LastOffset+1, bytes)
 	if p.leader.fsync && !p.syncing && p.leader.unsynced() {
 		p.syncing = true
 		p.host.syncers.Go(func() { p.sync(l) })

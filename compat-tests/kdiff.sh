@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Sends the same requests to Apache Kafka and to the built broker and prints every difference.
-# Needs java and mvn: without them it says so and succeeds. Arguments go to kdiff (-run, -v, ...).
+# Needs java and mvn: without them it says so and succeeds. Arguments go to kdiff (-run, -v, ...). Without them all areas run that are
+# served; NGRP, TXN, SHARE, SCRAM and QUOTA aren't yet. The status is 0 if nothing differs but what compat-tests/kdiff/known.tsv explains.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 for c in java mvn; do
@@ -14,6 +15,8 @@ cleanup() {
   rm -rf "$work"
 }
 trap cleanup EXIT
+mkdir "$work/kafka"
+echo auto.create.topics.enable=true > "$work/kafka/extra.properties" # as ours below: the source of a setting is compared too
 compat-tests/kafka.sh start "$work/kafka" 1 "${kafka#*:}"
 bin/kbroker --listen "$ours" --http off --data-dir "$work/data" --profile production --log-level warn \
   --set auto.create.topics.enable=true --set group.initial.rebalance.delay.ms=0 \
@@ -21,4 +24,5 @@ bin/kbroker --listen "$ours" --http off --data-dir "$work/data" --profile produc
   --set share.coordinator.state.topic.replication.factor=1 --set share.coordinator.state.topic.min.isr=1 &
 pid=$!
 for _ in $(seq 100); do (exec 3<>"/dev/tcp/${ours%:*}/${ours#*:}") 2>/dev/null && break; sleep 0.05; done
-go run ./compat-tests/kdiff -a "$kafka" -b "$ours" -known compat-tests/kdiff/known.tsv "$@"
+areas='^(CONN|AV|META|TOPIC|PROD|IDEM|FETCH|SESS|LOFF|DREC|CGRP|GADM|OFFS|CFG|ADM|ACL|DTOK)/'
+go run ./compat-tests/kdiff -run "$areas" -a "$kafka" -b "$ours" -known compat-tests/kdiff/known.tsv "$@"

@@ -233,7 +233,7 @@ func TestDescribeConfigs_CFGAPI_17_18_CFGG_01_groups_and_client_metrics(t *testi
 		t.Errorf("%v", set)
 	}
 	b.set(cluster.ResourceClientMetrics, "m", "metrics", "org.apache.kafka.", "interval.ms", "60000")
-	if got := b.describe(cluster.ResourceClientMetrics, "m"); got["interval.ms"] != "60000 from 7" || got["match"] != " from 5" || got["metrics"] != "org.apache.kafka. from 7" {
+	if got := b.describe(cluster.ResourceClientMetrics, "m"); got["interval.ms"] != "60000 from 7; interval.ms=60000 7" || got["match"] != " from 5" || got["metrics"] != "org.apache.kafka. from 7; metrics=org.apache.kafka. 7" {
 		t.Errorf("%v", got)
 	}
 }

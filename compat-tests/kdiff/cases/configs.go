@@ -2,6 +2,7 @@ package cases
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -265,7 +266,9 @@ func brokerConfigs(l *diff.List) {
 		c := t.Dial()
 		resp := diff.Do(c, "describe", 4, describeConfig(brokerType, fmt.Sprint(kit.NodeID(t, c))),
 			diff.Ignore("compared one by one below, without the deployment's own", "Resources"))
-		for _, config := range resp.Resources[0].Configs {
+		configs := resp.Resources[0].Configs
+		slices.SortFunc(configs, func(a, b kmsg.DescribeConfigsResponseResourceConfig) int { return strings.Compare(a.Name, b.Name) })
+		for _, config := range configs {
 			if !isDeployment(config.Name) {
 				t.Note(config.Name, fmt.Sprintf("read-only %v, sensitive %v, type %v", config.ReadOnly, config.IsSensitive, config.ConfigType))
 			}
