@@ -158,6 +158,7 @@ func (l *Log) commit(now int64, h *batch.Header, m *marker, pos int64, interval 
 	if h.LeaderEpoch >= 0 && l.epochs.needs(h.LeaderEpoch) {
 		l.epochs.assign(h.LeaderEpoch, h.BaseOffset)
 	}
+	l.epochs.idle = false
 	done, lastStable, ok := l.producers.apply(now, h, m)
 	if ok && done.aborted {
 		s.txns = append(s.txns, AbortedTxn{ProducerID: done.producerID, FirstOffset: done.first, LastOffset: done.last, LastStableOffset: lastStable})
@@ -168,7 +169,9 @@ func (l *Log) commit(now int64, h *batch.Header, m *marker, pos int64, interval 
 
 // publish shows readers the batches that were written behind v.
 func (l *Log) publish(v *view, leo int64, written int) {
-	l.view.Store(&view{segments: v.segments, start: v.start, leo: leo, size: v.size + int64(written), closed: v.closed})
+	next := l.views.take()
+	*next = view{segments: v.segments, start: v.start, leo: leo, size: v.size + int64(written), closed: v.closed}
+	l.view.Store(next)
 	v.active().size.Store(v.size + int64(written))
 }
 

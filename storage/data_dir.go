@@ -22,6 +22,8 @@ type dataDir struct {
 	recoveryPoints, logStarts, highWatermarks map[TopicPartition]int64
 	stored                                    map[TopicPartition]TopicID
 	logs                                      int
+
+	folders *sharedSync
 }
 
 // openDir locks one data directory and reads its files. The result isn't nil once the lock is taken.
@@ -37,7 +39,7 @@ func (m *Manager) openDir(p string) (*dataDir, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &dataDir{path: p, lock: lock, stored: map[TopicPartition]TopicID{}}
+	d := &dataDir{path: p, lock: lock, stored: map[TopicPartition]TopicID{}, folders: newSharedSync(fsys, p)}
 	if d.meta, err = readMeta(fsys, p); err != nil {
 		return d, err
 	}

@@ -50,7 +50,8 @@
 // cutting there would drop what was durable, so a start that meets it, or a read, fails with ErrCorruptMessage, and cuts nothing.
 //
 // A sync makes leader epochs and transaction indexes durable before it lets the recovery point pass, so below that point they are
-// complete.
+// complete. A leader epoch without a record is in memory only: the next leader gives it again. A log without a durable batch has no durable
+// folder either, and is made again where a crash took it, so partitions that nobody writes to cost a stop nothing.
 //
 // # Left out on purpose
 //

@@ -42,10 +42,16 @@ type segmentIndex struct {
 	offTail  []offsetEntry
 	timeTail []timeEntry
 	lastTime int64 // timestamp of the last time entry; noTimestamp where there is none
+	onDisk   bool  // both files are there
 }
 
 func (x *segmentIndex) numOffsets() int { return x.offsets + len(x.offTail) }
 func (x *segmentIndex) numTimes() int   { return x.times + len(x.timeTail) }
+
+// written is the view once all entries are in the files.
+func (x *segmentIndex) written() *segmentIndex {
+	return &segmentIndex{offsets: x.numOffsets(), times: x.numTimes(), lastTime: x.lastTime, onDisk: true}
+}
 
 var indexBlocks = sync.Pool{New: func() any { return new([indexBlock / offsetEntrySize / 3 * 3 * offsetEntrySize]byte) }}
 
@@ -223,7 +229,7 @@ func (s *segment) loadIndex(h *handle) (*segmentIndex, error) {
 // statIndexes checks the index files by their sizes and last entries.
 func (s *segment) statIndexes(h *handle) (*segmentIndex, error) {
 	size := s.size.Load()
-	x := &segmentIndex{lastTime: noTimestamp}
+	x := &segmentIndex{lastTime: noTimestamp, onDisk: true}
 	for _, suffix := range []string{suffixIndex, suffixTimes} {
 		f, err := s.indexFile(h, suffix)
 		if errors.Is(err, fs.ErrNotExist) {
@@ -292,7 +298,7 @@ func (s *segment) rebuildIndexes(h *handle, cause error) (*segmentIndex, error) 
 		return x, nil
 	}
 	s.forgetIndexFiles()
-	return &segmentIndex{offsets: len(x.offTail), times: len(x.timeTail), lastTime: x.lastTime}, nil
+	return x.written(), nil
 }
 
 // writeIndexes replaces both index files by the entries in x's tails.
@@ -352,16 +358,19 @@ func (b *indexBuilder) index() *segmentIndex {
 func (s *segment) noteBatch(lastOffset, maxTimestamp int64, pos int64, size, interval int) {
 	rel := int32(lastOffset - s.base)
 	if n := s.newest.Load(); n == nil || maxTimestamp > n.timestamp {
-		s.newest.Store(&timeEntry{timestamp: maxTimestamp, rel: rel})
+		n := s.log.newests.take()
+		*n = timeEntry{timestamp: maxTimestamp, rel: rel}
+		s.newest.Store(n)
 	}
 	if s.sinceIndex > interval {
-		x := *s.index.Load()
+		x := s.log.indexes.take()
+		*x = *s.index.Load()
 		x.offTail = append(x.offTail, offsetEntry{rel: rel, pos: int32(pos)})
 		if n := s.newest.Load(); n.timestamp > x.lastTime {
 			x.timeTail = append(x.timeTail, *n)
 			x.lastTime = n.timestamp
 		}
-		s.index.Store(&x)
+		s.index.Store(x)
 		s.sinceIndex = 0
 	}
 	s.sinceIndex += size
@@ -379,17 +388,19 @@ func (s *segment) flushIndexes(seal bool) error {
 		y.lastTime = n.timestamp
 		x = &y
 	}
-	if len(x.offTail) > 0 || seal {
+	if len(x.offTail) > 0 || seal && !x.onDisk {
 		if err := appendToFile(s.log.fs, s.path(suffixIndex), int64(x.offsets)*offsetEntrySize, appendOffsetEntries(nil, x.offTail)); err != nil {
 			return err
 		}
 	}
-	if len(x.timeTail) > 0 || seal {
+	if len(x.timeTail) > 0 || seal && !x.onDisk {
 		if err := appendToFile(s.log.fs, s.path(suffixTimes), int64(x.times)*timeEntrySize, appendTimeEntries(nil, x.timeTail)); err != nil {
 			return err
 		}
 	}
-	s.index.Store(&segmentIndex{offsets: x.numOffsets(), times: x.numTimes(), lastTime: x.lastTime})
+	y := x.written()
+	y.onDisk = x.onDisk || seal
+	s.index.Store(y)
 	return nil
 }
 

@@ -26,6 +26,9 @@ type leaderEpochs struct {
 	path    string
 	// unsaved says that the file is older than the entries, unsynced that no sync has covered it.
 	unsaved, unsynced bool
+	// idle says that what is unsaved is an epoch without a batch, at the log's end, as a new leader notes it. It is given again by the next
+	// leader, so the file needn't have it: a log that nobody writes to costs no write at a start.
+	idle bool
 }
 
 func (c *leaderEpochs) load() []epochEntry {
@@ -37,7 +40,20 @@ func (c *leaderEpochs) load() []epochEntry {
 
 func (c *leaderEpochs) set(entries []epochEntry) {
 	c.entries.Store(&entries)
-	c.unsaved = true
+	c.unsaved, c.idle = true, false
+}
+
+// owed says that the file has to be made durable before the recovery point may pass.
+func (c *leaderEpochs) owed() bool { return c.unsaved && !c.idle || c.unsynced }
+
+// assignIdle is assign for an epoch that has no batch yet and begins at the log's end.
+func (c *leaderEpochs) assignIdle(epoch int32, end int64) {
+	before, idle := c.load(), c.idle || !c.unsaved
+	if !c.assign(epoch, end) {
+		return
+	}
+	kept := len(c.load()) - 1
+	c.idle = idle && (kept == len(before) || before[kept].start >= end)
 }
 
 // maxEpochFile bounds the checkpoint file, and maxEpochs its entries.
@@ -88,7 +104,7 @@ func (c *leaderEpochs) save(fsys vfs.FS) error {
 	if err := writeFile(fsys, c.path, b, false); err != nil {
 		return err
 	}
-	c.unsaved, c.unsynced = false, true
+	c.unsaved, c.idle, c.unsynced = false, false, true
 	return nil
 }
 

@@ -52,8 +52,15 @@ type Log struct {
 	// nowMillis is the newest time that the log was told.
 	nowMillis int64
 	producers producerState
-	// dirUnsynced says that files came or went since the folder was synced, parentUnsynced that the folder itself is new.
-	dirUnsynced, parentUnsynced bool
+	// dirUnsynced says that files came or went since the folder was synced, and folderMade, where it isn't 0, that the folder
+	// itself may be new, which parent makes durable.
+	dirUnsynced bool
+	folderMade  int64
+	parent      *sharedSync
+	// views, newests and indexes are where the appender takes from what it publishes.
+	views   slab[view]
+	newests slab[timeEntry]
+	indexes slab[segmentIndex]
 	// unflushed counts the records since the last sync.
 	unflushed int64
 	// doomed are segments whose files wait for their removal.
@@ -122,6 +129,10 @@ type OpenOptions struct {
 	Logger            *slog.Logger
 
 	files *fileCache
+	// parent syncs the folder that dir is in, for all logs there.
+	parent *sharedSync
+	// storedID is what partition.metadata says, zero where the caller doesn't know.
+	storedID TopicID
 }
 
 const (
@@ -226,23 +237,15 @@ func (l *Log) EpochOf(offset int64) int32 { return l.epochs.of(offset) }
 // EndOffsetForEpoch gives the largest epoch that isn't above e, and where it ends (LOFF-13, LOFF-14).
 func (l *Log) EndOffsetForEpoch(e int32) EpochEnd { return l.epochs.endOffset(e, l.LogEndOffset()) }
 
-// AssignEpoch notes that the records from the log's end on have that leader epoch, and writes the checkpoint (its durability
-// comes with the next Sync). A leader calls it when it becomes one.
+// AssignEpoch notes that the records from the log's end on have that leader epoch. A leader calls it when it becomes one. It
+// writes nothing: the checkpoint is written and made durable before the recovery point passes the first record of that epoch.
 func (l *Log) AssignEpoch(epoch int32) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err := l.writable(); err != nil {
 		return err
 	}
-	before := l.epochs.load()
-	if !l.epochs.assign(epoch, l.view.Load().leo) {
-		return nil
-	}
-	if err := l.epochs.save(l.fs); err != nil {
-		l.epochs.set(before)
-		return l.fail("writing the leader epochs", err)
-	}
-	l.dirUnsynced = true
+	l.epochs.assignIdle(epoch, l.view.Load().leo)
 	return nil
 }
 
@@ -413,7 +416,8 @@ func (l *Log) sync(all bool) error {
 	if !all {
 		segments, end = segments[:len(segments)-1], v.active().base
 	}
-	if l.durable.Load() >= end && !l.dirUnsynced && !l.epochs.unsaved && !l.epochs.unsynced {
+	// A log without a durable batch needs no folder either: it is made again.
+	if l.durable.Load() >= end && !l.epochs.owed() && (end == 0 || !l.dirUnsynced && l.folderMade == 0) {
 		l.mu.Unlock()
 		return nil
 	}
@@ -423,14 +427,14 @@ func (l *Log) sync(all bool) error {
 			dirty = append(dirty, s)
 		}
 	}
-	dir, parent := l.dirUnsynced, l.parentUnsynced
+	dir, folderMade := l.dirUnsynced, l.folderMade
 	err := l.syncSmallFiles(segments, &dir)
-	l.dirUnsynced, l.parentUnsynced = false, false
+	l.dirUnsynced, l.folderMade = false, 0
 	l.unflushed = 0
 	l.mu.Unlock()
 
-	if err == nil && parent {
-		err = l.fs.SyncDir(parentOf(l.dir))
+	if err == nil && folderMade > 0 {
+		err = l.parent.sync(folderMade)
 	}
 	if err == nil && dir {
 		err = l.fs.SyncDir(l.dir)
@@ -451,7 +455,7 @@ func (l *Log) sync(all bool) error {
 // syncSmallFiles makes leader epochs and transaction indexes durable where they changed: the recovery point must not pass
 // what they say. The append side's.
 func (l *Log) syncSmallFiles(segments []*segment, dir *bool) error {
-	if l.epochs.unsaved || l.epochs.unsynced {
+	if l.epochs.owed() {
 		if err := l.epochs.sync(l.fs); err != nil {
 			return err
 		}

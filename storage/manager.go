@@ -30,7 +30,10 @@ const (
 	// metadataTopic is the controller's log, which is opened without the Manager and looks after itself.
 	metadataTopic = "__cluster_metadata"
 
-	defaultRecoveryThreads  = 2
+	defaultRecoveryThreads = 2
+	// closingAtOnce is how many logs are closed at once: each waits for its syncs, which file systems commit together.
+	closingAtOnce = 16
+
 	defaultMaxOpenFiles     = 1024
 	defaultFileDeleteMillis = 60_000
 )
@@ -234,6 +237,8 @@ func (m *Manager) Open(tp TopicPartition, id TopicID, cfg LogConfig) (*Log, erro
 		SaveRecoveryPoint:    func(offset int64) error { return m.saveRecoveryPoint(d, tp, offset) },
 		Logger:               m.cfg.Logger,
 		files:                m.files,
+		parent:               d.folders,
+		storedID:             d.stored[tp],
 	}
 	if _, ok := d.recoveryPoints[tp]; !ok {
 		o.RecoveryPoint = -1
@@ -450,7 +455,7 @@ func (m *Manager) Close() error {
 		}
 	}
 	var g errgroup.Group
-	g.SetLimit(m.cfg.RecoveryThreads)
+	g.SetLimit(max(m.cfg.RecoveryThreads, closingAtOnce))
 	errs := make([]error, len(logs))
 	for i, l := range logs {
 		g.Go(func() error {

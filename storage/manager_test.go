@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/kbroker/kbroker/storage/vfs"
 )
@@ -318,5 +320,130 @@ func TestManager_fresh_directory_costs_few_operations(t *testing.T) {
 	})
 	if _, err := m.Open(TopicPartition{"t", 1}, testID, testConfig()); err != nil || syncs != 0 {
 		t.Fatalf("%d syncs for a new partition, %v", syncs, err)
+	}
+}
+
+// What changes the disk: nothing for partitions that nobody wrote to, whether the stop was clean or not, although each start
+// makes a new leader epoch.
+func TestManager_idle_partitions_cost_little(t *testing.T) {
+	const partitions, written = 50, 10
+	fsys := vfs.NewMem(vfs.MemOptions{})
+	var m *Manager
+	open := func(epoch int32) {
+		for i := range int32(partitions) {
+			l, err := m.Open(TopicPartition{"t", i}, testID, testConfig())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := l.AssignEpoch(epoch); err != nil {
+				t.Fatal(err)
+			}
+			if epoch == 0 && i < written {
+				mustAppend(t, l, produce{})
+			}
+		}
+	}
+	m = openTestManager(t, managerConfig(fsys))
+	open(0)
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for epoch := int32(1); epoch < 3; epoch++ {
+		m = openTestManager(t, managerConfig(fsys))
+		before := fsys.Ops()
+		open(epoch)
+		crashed := epoch == 2
+		if n := fsys.Ops() - before; !crashed && n != 0 || n > 6*written {
+			t.Errorf("crashed %v: %d operations to open", crashed, n)
+		}
+		before = fsys.Ops()
+		if err := m.Checkpoint(); err != nil {
+			t.Fatal(err)
+		}
+		if err := m.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if n := fsys.Ops() - before; !crashed && n > 8 || n > 8+2*written {
+			t.Errorf("crashed %v: %d operations to stop", crashed, n)
+		}
+		if epoch == 1 { // the second time it is a crash
+			if err := fsys.Remove("/data/" + cleanShutdownFile); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// BenchmarkManager is what a thousand partitions cost: to make them with their leader epoch, to stop, to start after a clean stop and after
+// a crash, when nothing was written to them and when each has a batch.
+func BenchmarkManager(b *testing.B) {
+	const partitions = 1000
+	for _, written := range []bool{false, true} {
+		name := "empty"
+		if written {
+			name = "written"
+		}
+		open := func(dir string) *Manager {
+			m, err := OpenManager(context.Background(), ManagerConfig{FS: vfs.OS(), Dirs: []string{dir}, ClusterID: "c", NodeID: 1})
+			if err != nil {
+				b.Fatal(err)
+			}
+			return m
+		}
+		openAll := func(m *Manager) []*Log {
+			requests := make([]OpenRequest, partitions)
+			for i := range requests {
+				requests[i] = OpenRequest{TP: TopicPartition{"t", int32(i)}, TopicID: testID, Config: DefaultLogConfig()}
+			}
+			logs, errs := m.OpenAll(context.Background(), requests)
+			if err := errors.Join(errs...); err != nil {
+				b.Fatal(err)
+			}
+			for _, l := range logs {
+				if err := l.AssignEpoch(0); err != nil {
+					b.Fatal(err)
+				}
+			}
+			return logs
+		}
+		b.Run(name, func(b *testing.B) {
+			var create, stop, clean, stopAgain, crashed time.Duration
+			lap := func(sum *time.Duration, fn func()) {
+				start := time.Now()
+				fn()
+				*sum += time.Since(start)
+			}
+			for b.Loop() {
+				dir := b.TempDir()
+				m := open(dir)
+				lap(&create, func() {
+					for _, l := range openAll(m) {
+						if written {
+							mustAppend(b, l, produce{size: 100})
+						}
+					}
+				})
+				closeManager := func() {
+					if err := m.Close(); err != nil {
+						b.Fatal(err)
+					}
+				}
+				lap(&stop, closeManager)
+				lap(&clean, func() { m = open(dir); openAll(m) })
+				lap(&stopAgain, closeManager)
+				if err := os.Remove(dir + "/" + cleanShutdownFile); err != nil {
+					b.Fatal(err)
+				}
+				lap(&crashed, func() { m = open(dir); openAll(m) })
+				closeManager()
+			}
+			for _, r := range []struct {
+				of  time.Duration
+				tag string
+			}{{create, "create"}, {stop, "stop"}, {clean, "start"}, {stopAgain, "stop-unwritten"}, {crashed, "start-crashed"}} {
+				b.ReportMetric(float64(r.of.Microseconds())/float64(b.N)/partitions, r.tag+"-µs/log")
+			}
+			b.ReportMetric(0, "ns/op")
+		})
 	}
 }

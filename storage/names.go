@@ -1,7 +1,6 @@
 package storage
 
 import (
-	"fmt"
 	"strconv"
 	"strings"
 )
@@ -25,7 +24,14 @@ const (
 
 // offsetFile is the name of the file of base with that end.
 func offsetFile(base int64, suffix string) string {
-	return fmt.Sprintf("%0*d%s", offsetDigits, base, suffix)
+	var buf [offsetDigits + len(suffixTimes)]byte
+	b := buf[:0]
+	digits := strconv.AppendInt(make([]byte, 0, offsetDigits), base, 10)
+	for range offsetDigits - len(digits) {
+		b = append(b, '0')
+	}
+	b = append(b, digits...)
+	return string(append(b, suffix...))
 }
 
 // parseOffsetFile splits a name that offsetFile makes.

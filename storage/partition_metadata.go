@@ -4,13 +4,18 @@ import (
 	"encoding/base64"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 
 	"github.com/kbroker/kbroker/storage/vfs"
 )
 
-// checkTopicID compares partition.metadata with the topic's id, and writes it where it is missing.
-func (l *Log) checkTopicID(id TopicID, has bool) error {
+// checkTopicID compares partition.metadata with the topic's id, and writes it where it is missing. known is what it says, zero where that
+// has to be read.
+func (l *Log) checkTopicID(id, known TopicID, has bool) error {
+	if has && known != (TopicID{}) && (id == known || id == (TopicID{})) {
+		return nil
+	}
 	if has {
 		stored, err := readTopicID(l.fs, l.dir)
 		if err == nil && (id == TopicID{} || stored == id) {
@@ -28,7 +33,16 @@ func (l *Log) checkTopicID(id TopicID, has bool) error {
 		return nil
 	}
 	l.dirUnsynced = true
-	return writeFile(l.fs, l.dir+"/"+partitionMetadataFile, fmt.Appendf(nil, "version: 0\ntopic_id: %s", encodeUUID(id)), false)
+	// Written in place: a torn one is no id, and is written anew as a missing one is.
+	f, err := l.fs.Open(l.dir+"/"+partitionMetadataFile, os.O_RDWR|os.O_CREATE|os.O_TRUNC)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt(fmt.Appendf(nil, "version: 0\ntopic_id: %s", encodeUUID(id)), 0)
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	return err
 }
 
 // readTopicID reads partition.metadata.

@@ -20,7 +20,7 @@ func (l *Log) loadProducers(clean bool, recoveryPoint, now int64) error {
 	l.producers.load(l.fs, l.dir, v.segments[0].base, v.leo, now, func(offset int64, err error) {
 		l.logger.Warn("a producer snapshot can't be used", "partition", l.name, "offset", offset, "cause", err)
 	})
-	if !clean {
+	if !clean && l.hasAborted.Load() {
 		if err := l.trimTxnIndexes(v, trusted); err != nil {
 			if !errors.Is(err, errTxnIndexDamaged) {
 				return err

@@ -111,7 +111,7 @@ func (l *Log) readFrom(s *segment, h *handle, size, end, offset, upTo, maxBytes 
 	}
 	bounded := limit-pos > maxBytes
 	if bounded {
-		if known := s.hints.bounded(pos, maxBytes); known != nil && known.end <= limit {
+		if known := s.hints.bounded(pos, maxBytes); known != nil && known.end <= limit && (atLeastOne || known.end-pos <= maxBytes) {
 			limit, next = known.end, known.nextOffset
 		} else if limit, next, err = s.lastWithin(h, size, pos, limit, maxBytes, atLeastOne); err != nil {
 			return Records{}, err

@@ -26,6 +26,9 @@ func OpenLog(fsys vfs.FS, dir string, tp TopicPartition, id TopicID, cfg LogConf
 	if l.files == nil {
 		l.files = newFileCache(maxOpenSegments)
 	}
+	if l.parent = o.parent; l.parent == nil {
+		l.parent = newSharedSync(fsys, parentOf(dir))
+	}
 	l.cfg.Store(&cfg)
 	l.epochs.path = dir + "/" + leaderEpochFile
 	l.nowMillis = o.NowMillis
@@ -55,6 +58,7 @@ func OpenLog(fsys vfs.FS, dir string, tp TopicPartition, id TopicID, cfg LogConf
 type folder struct {
 	segments                        []int64
 	snapshots                       []int64
+	indexed                         []int64 // what has an index file; may have duplicates
 	hasEpochs, hasMetadata, hasTxns bool
 }
 
@@ -66,7 +70,6 @@ func (l *Log) list() (folder, error) {
 		if err := l.fs.MkdirAll(l.dir); err != nil {
 			return f, err
 		}
-		l.parentUnsynced, l.dirUnsynced = true, true
 		return f, nil
 	}
 	if err != nil {
@@ -101,6 +104,7 @@ func (l *Log) list() (folder, error) {
 			f.hasTxns = true
 			orphans = append(orphans, name)
 		case suffixIndex, suffixTimes:
+			f.indexed = append(f.indexed, base)
 			orphans = append(orphans, name)
 		}
 	}
@@ -122,7 +126,7 @@ func (l *Log) load(id TopicID, o *OpenOptions) error {
 	if err != nil {
 		return err
 	}
-	if err := l.checkTopicID(id, f.hasMetadata); err != nil {
+	if err := l.checkTopicID(id, o.storedID, f.hasMetadata); err != nil {
 		return err
 	}
 	l.producers.snapshots = f.snapshots
@@ -150,11 +154,14 @@ func (l *Log) load(id TopicID, o *OpenOptions) error {
 			clean = false
 		} else {
 			recoveryPoint = v.leo
+			if v.leo == 0 { // see sync: nothing was made durable
+				l.dirUnsynced, l.folderMade = true, l.parent.changed()
+			}
 		}
 	}
 	replayFrom := int64(-1) // from where on epochs are read from batches
 	if !clean {
-		if replayFrom, err = l.recover(v, recoveryPoint); err != nil {
+		if replayFrom, err = l.recover(v, recoveryPoint, f.indexed); err != nil {
 			return err
 		}
 	}
@@ -194,11 +201,13 @@ func (l *Log) begin(f folder, o *OpenOptions) error {
 	l.producers.reset(base)
 	l.view.Store(&view{segments: []*segment{s}, start: base, leo: base})
 	l.durable.Store(base)
+	l.folderMade = l.parent.changed()
 	if f.hasEpochs {
 		if err := l.epochs.read(l.fs); err != nil && !errors.Is(err, errBadCheckpoint) {
 			return err
 		}
 		l.epochs.truncateEnd(base)
+		return l.epochs.save(l.fs)
 	}
 	return nil
 }
@@ -253,7 +262,7 @@ func (l *Log) findEnd(v *view) error {
 
 // recover reads what lies behind the recovery point again: it cuts the log at the first batch that isn't good, and makes the
 // indexes anew. It gives the offset from which on it read.
-func (l *Log) recover(v *view, recoveryPoint int64) (from int64, err error) {
+func (l *Log) recover(v *view, recoveryPoint int64, indexed []int64) (from int64, err error) {
 	known := recoveryPoint >= 0
 	recoveryPoint = max(recoveryPoint, v.segments[0].base)
 	from = -1
@@ -263,8 +272,12 @@ func (l *Log) recover(v *view, recoveryPoint int64) (from int64, err error) {
 		if !last && v.segments[i+1].base <= recoveryPoint {
 			continue
 		}
-		next, first, cut, err := l.recoverSegment(s, recoveryPoint)
-		if err != nil {
+		var next, first int64
+		var cut bool
+		if s.size.Load() == 0 && !slices.Contains(indexed, s.base) {
+			next, first = s.base, s.base // as it was made: there is nothing to read and nothing to mend
+			s.setEmpty()
+		} else if next, first, cut, err = l.recoverSegment(s, recoveryPoint); err != nil {
 			return 0, err
 		}
 		if from < 0 {
@@ -293,7 +306,7 @@ func (l *Log) recover(v *view, recoveryPoint int64) (from int64, err error) {
 		}
 	}
 	// Nobody knows what an earlier life synced.
-	l.dirUnsynced, l.parentUnsynced = true, true
+	l.dirUnsynced, l.folderMade = true, l.parent.changed()
 	return from, nil
 }
 
@@ -368,7 +381,7 @@ func (l *Log) recoverSegment(s *segment, recoveryPoint int64) (next, first int64
 		return 0, 0, false, err
 	}
 	s.forgetIndexFiles()
-	s.index.Store(&segmentIndex{offsets: len(x.offTail), times: len(x.timeTail), lastTime: x.lastTime})
+	s.index.Store(x.written())
 	return next, first, cut, nil
 }
 
@@ -435,6 +448,13 @@ func (l *Log) loadEpochs(has bool, from int64) error {
 	}
 	l.epochs.truncateEnd(v.leo)
 	l.epochs.truncateStart(v.start)
+	if l.epochs.unsaved {
+		// What is appended now mustn't find epochs of lost records in the file after the next crash.
+		if err := l.epochs.save(l.fs); err != nil {
+			return err
+		}
+		l.dirUnsynced = true
+	}
 	if from < 0 {
 		return nil
 	}

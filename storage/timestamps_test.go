@@ -127,7 +127,10 @@ func TestEpochs_LOFF_13_14(t *testing.T) {
 			}
 		}
 	}
-	// An epoch in which nothing was written gives way to the next.
+	// An epoch in which nothing was written gives way to the next, and isn't in the file.
+	if err := l.Sync(); err != nil {
+		t.Fatal(err)
+	}
 	if err := l.AssignEpoch(7); err != nil {
 		t.Fatal(err)
 	}
@@ -137,15 +140,55 @@ func TestEpochs_LOFF_13_14(t *testing.T) {
 	if got := fmt.Sprint(l.epochs.load()); got != "[{0 0} {2 4} {5 10} {8 12}]" {
 		t.Fatal(got)
 	}
+	if err := l.Sync(); err != nil {
+		t.Fatal(err)
+	}
+	if b := slurp(t, l.fs, "/data/t-0/leader-epoch-checkpoint"); string(b) != "0\n3\n0 0\n2 4\n5 10\n" {
+		t.Fatalf("%q", b)
+	}
+	// With its first record it comes there, before the recovery point passes that.
+	if _, err := l.AppendAsLeader(testNow, 8, OriginClient, true, produce{}.batch()); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Sync(); err != nil {
+		t.Fatal(err)
+	}
 	if b := slurp(t, l.fs, "/data/t-0/leader-epoch-checkpoint"); string(b) != "0\n4\n0 0\n2 4\n5 10\n8 12\n" {
 		t.Fatalf("%q", b)
 	}
-	// A log that was never written has one too.
-	empty := openTest(t, testDirFS(t), testConfig(), OpenOptions{})
-	if err := empty.AssignEpoch(0); err != nil {
-		t.Fatal(err)
-	}
-	if b := slurp(t, empty.fs, "/data/t-0/leader-epoch-checkpoint"); string(b) != "0\n1\n0 0\n" {
-		t.Fatalf("%q", b)
+}
+
+// A leader's epochs without records, between others, with syncs and crashes at any point: the history is what a log has whose every epoch was
+// written at once.
+func TestEpochs_LOFF_13_idle_epochs_and_crashes(t *testing.T) {
+	for crashes := range 1 << 5 {
+		for syncs := range 1 << 5 {
+			l := openTest(t, testDirFS(t), testConfig(), OpenOptions{})
+			want := []epochEntry{}
+			for step, epoch := range []int32{0, 3, 3, 6, 7} { // the odd ones stay without a record
+				if err := l.AssignEpoch(epoch); err != nil {
+					t.Fatal(err)
+				}
+				if step%2 == 0 {
+					if n := len(want); n == 0 || want[n-1].epoch < epoch {
+						want = append(want, epochEntry{epoch, l.LogEndOffset()})
+					}
+					if _, err := l.AppendAsLeader(testNow, epoch, OriginClient, true, produce{n: 2}.batch()); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if syncs>>step&1 == 1 {
+					if err := l.Sync(); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if crashes>>step&1 == 1 {
+					l = reopenCrashed(t, l)
+				}
+			}
+			if got := l.epochs.load(); fmt.Sprint(got) != fmt.Sprint(want) {
+				t.Fatalf("crashes %b, syncs %b: %v, want %v", crashes, syncs, got, want)
+			}
+		}
 	}
 }

@@ -131,7 +131,7 @@ func (l *Log) truncate(v *view, offset int64) error {
 	}
 	s.newest.Store(&b.newest)
 	s.sinceIndex = b.sinceIndex
-	s.index.Store(&segmentIndex{offsets: len(x.offTail), times: len(x.timeTail), lastTime: x.lastTime})
+	s.index.Store(x.written())
 	s.txns, s.txnsUnsynced = old.txns, old.txnsUnsynced
 	old.gone.Store(true)
 	old.release()
