@@ -23,7 +23,8 @@ func TestCheck_CFGAPI_11_says_what_Kafka_says(t *testing.T) {
 		{Topic, "retention.ms", "1_000", "Invalid value 1_000 for configuration retention.ms: Not a number of type LONG"},
 		{Topic, "retention.ms", " +5 ", ""},
 		{Topic, "segment.bytes", "99999999999", "Invalid value 99999999999 for configuration segment.bytes: Not a number of type INT"},
-		{Topic, "segment.bytes", "1048575", "Invalid value 1048575 for configuration segment.bytes: Value must be at least 1048576"},
+		{Topic, "segment.bytes", "1048575", "Invalid value 1048575 for configuration segment.bytes: Value must be at least 1048576"}, // LOG-06
+		{Topic, "segment.bytes", "1048576", ""},
 		{Topic, "cleanup.policy", "foo", "Invalid value foo for configuration cleanup.policy: String must be one of: compact, delete"},
 		{Topic, "cleanup.policy", "delete,foo", "Invalid value foo for configuration cleanup.policy: String must be one of: compact, delete"},
 		{Topic, "cleanup.policy", "delete,,compact", "Configuration 'cleanup.policy' values must not be empty."},

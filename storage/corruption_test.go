@@ -152,7 +152,7 @@ func workload(t testing.TB, l *Log) {
 	}
 }
 
-func TestRecovery_LOG_03_04_18_damage_of_each_file(t *testing.T) {
+func TestRecovery_LOG_03_LOG_04_LOG_18_damage_of_each_file(t *testing.T) {
 	truncated := func(n int) func([]byte) []byte {
 		return func(b []byte) []byte { return b[:max(len(b)-n, 0)] }
 	}

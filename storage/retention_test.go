@@ -17,7 +17,7 @@ func segmentsOf(l *Log) []int64 {
 	return bases
 }
 
-func TestRoll_LOG_05_07(t *testing.T) {
+func TestRoll_LOG_05_LOG_07(t *testing.T) {
 	const hour = 3600_000
 	for _, c := range []struct {
 		name   string
@@ -107,7 +107,7 @@ func fill(t testing.TB, l *Log, n int) {
 	}
 }
 
-func TestRetain_LOG_08_09_10_11_13_14(t *testing.T) {
+func TestRetain_LOG_08_LOG_09_LOG_10_LOG_11_LOG_14(t *testing.T) {
 	size := int64(len(produce{size: 100}.batch()))
 	for _, c := range []struct {
 		name   string
@@ -118,16 +118,16 @@ func TestRetain_LOG_08_09_10_11_13_14(t *testing.T) {
 		start  int64
 	}{
 		{"nothing is due", func(*LogConfig) {}, testNow, 10, []int64{0, 2, 4, 6, 8}, 0},
-		{"by age", func(c *LogConfig) { c.RetentionMillis = 5000 }, testNow + 9000, 10, []int64{4, 6, 8}, 4},
-		{"by age, all", func(c *LogConfig) { c.RetentionMillis = 5000 }, testNow + 60_000, 10, []int64{10}, 10},
+		{"LOG-08 by age", func(c *LogConfig) { c.RetentionMillis = 5000 }, testNow + 9000, 10, []int64{4, 6, 8}, 4},
+		{"LOG-11 by age, all", func(c *LogConfig) { c.RetentionMillis = 5000 }, testNow + 60_000, 10, []int64{10}, 10},
 		{"age -1 keeps", func(c *LogConfig) { c.RetentionMillis = -1 }, testNow + 1e12, 10, []int64{0, 2, 4, 6, 8}, 0},
-		{"nothing above the high watermark", func(c *LogConfig) { c.RetentionMillis = 5000 }, testNow + 60_000, 5, []int64{4, 6, 8}, 4},
-		{"by size", func(c *LogConfig) { c.RetentionBytes = 5 * size }, testNow, 10, []int64{4, 6, 8}, 4},
-		{"by size, just enough", func(c *LogConfig) { c.RetentionBytes = 6 * size }, testNow, 10, []int64{4, 6, 8}, 4},
+		{"LOG-10 nothing above the high watermark", func(c *LogConfig) { c.RetentionMillis = 5000 }, testNow + 60_000, 5, []int64{4, 6, 8}, 4},
+		{"LOG-09 by size", func(c *LogConfig) { c.RetentionBytes = 5 * size }, testNow, 10, []int64{4, 6, 8}, 4},
+		{"LOG-09 by size, just enough", func(c *LogConfig) { c.RetentionBytes = 6 * size }, testNow, 10, []int64{4, 6, 8}, 4},
 		{"size 0 empties", func(c *LogConfig) { c.RetentionBytes = 0 }, testNow, 10, []int64{10}, 10},
 		{"compacted only", func(c *LogConfig) { c.RetentionMillis, c.RetentionBytes, c.Delete, c.Compact = 1, 1, false, true }, testNow + 1e9, 10, []int64{0, 2, 4, 6, 8}, 0},
-		{"compacted and deleted", func(c *LogConfig) { c.RetentionMillis, c.Compact = 5000, true }, testNow + 9000, 10, []int64{4, 6, 8}, 4},
-		{"no policy at all", func(c *LogConfig) { c.RetentionMillis, c.RetentionBytes, c.Delete = 1, 1, false }, testNow + 1e9, 10, []int64{0, 2, 4, 6, 8}, 0},
+		{"LOG-14 compacted and deleted", func(c *LogConfig) { c.RetentionMillis, c.Compact = 5000, true }, testNow + 9000, 10, []int64{4, 6, 8}, 4},
+		{"LOG-14 no policy at all", func(c *LogConfig) { c.RetentionMillis, c.RetentionBytes, c.Delete = 1, 1, false }, testNow + 1e9, 10, []int64{0, 2, 4, 6, 8}, 0},
 	} {
 		for _, reopened := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s/reopened=%v", c.name, reopened), func(t *testing.T) {
@@ -172,6 +172,36 @@ func TestRetain_LOG_08_09_10_11_13_14(t *testing.T) {
 	}
 }
 
+func TestRetain_LOG_13_a_time_in_the_future_keeps_its_segment_and_all_behind_it(t *testing.T) {
+	const day = 24 * 3600_000
+	fsys := testDirFS(t)
+	cfg := testConfig()
+	cfg.SegmentBytes = len(produce{}.batch()) // a segment for each batch
+	cfg.RetentionMillis = 1000
+	cfg.TimestampAfterMillis = 100 * day
+	l := openTest(t, fsys, cfg, OpenOptions{})
+	for _, ts := range []int64{testNow - day, testNow + 10*day, testNow - day, testNow} {
+		mustAppend(t, l, produce{ts: ts})
+	}
+	for _, c := range []struct {
+		now  int64
+		want []int64
+	}{
+		{testNow, []int64{1, 2, 3}},                 // of a file that was made just now the records are old
+		{testNow + 5*day, []int64{1, 2, 3}},         // the old ones behind it are as old, and stay
+		{testNow + 10*day + 1000, []int64{1, 2, 3}}, // retention.ms counts from its timestamp on
+		{testNow + 10*day + 1001, []int64{4}},
+	} {
+		l = reopenCrashed(t, reopenClean(t, l))
+		if _, err := l.Retain(c.now, 4); err != nil {
+			t.Fatal(err)
+		}
+		if got := segmentsOf(l); fmt.Sprint(got) != fmt.Sprint(c.want) || l.LogStartOffset() != c.want[0] {
+			t.Fatalf("at %+d ms: segments %v, want %v", c.now-testNow, got, c.want)
+		}
+	}
+}
+
 func TestRetain_LOG_12_files_go_after_the_delay_and_after_their_readers(t *testing.T) {
 	cfg := testConfig()
 	cfg.SegmentBytes = 400
@@ -207,7 +237,7 @@ func TestRetain_LOG_12_files_go_after_the_delay_and_after_their_readers(t *testi
 	}
 }
 
-func TestAdvanceLogStart_DREC_02_04_05(t *testing.T) {
+func TestAdvanceLogStart_DREC_02_DREC_04_DREC_05(t *testing.T) {
 	fsys := testDirFS(t)
 	cfg := testConfig()
 	cfg.SegmentBytes = 800

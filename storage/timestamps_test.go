@@ -2,9 +2,12 @@ package storage
 
 import (
 	"fmt"
+	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/kbroker/kbroker/storage/batch"
+	"github.com/kbroker/kbroker/storage/vfs"
 )
 
 func TestTimestamps_LOFF_03_04_05_lookup_equals_a_scan(t *testing.T) {
@@ -84,6 +87,77 @@ func TestTimestamps_LOFF_03_04_05_lookup_equals_a_scan(t *testing.T) {
 				check(reopenCrashed(t, reopenClean(t, l)))
 			})
 		}
+	}
+}
+
+// countingFS counts the bytes that are read of .log files.
+type countingFS struct {
+	vfs.FS
+	bytes *atomic.Int64
+}
+
+type countingFile struct {
+	vfs.File
+	bytes *atomic.Int64
+}
+
+func (c countingFS) Open(name string, flag int) (vfs.File, error) {
+	f, err := c.FS.Open(name, flag)
+	if err != nil || !strings.HasSuffix(name, suffixLog) {
+		return f, err
+	}
+	return countingFile{f, c.bytes}, nil
+}
+
+func (c countingFile) ReadAt(p []byte, off int64) (int, error) {
+	n, err := c.File.ReadAt(p, off)
+	c.bytes.Add(int64(n))
+	return n, err
+}
+
+// A lookup reads a part of one segment that doesn't grow with the log, also once its indexes are gone and were made again.
+func TestTimestamps_LOG_18_a_lookup_does_not_scan_the_log(t *testing.T) {
+	fsys := countingFS{testDirFS(t), new(atomic.Int64)}
+	cfg := testConfig()
+	cfg.SegmentBytes, cfg.IndexIntervalBytes = 500_000, 4096
+	l := openTest(t, fsys, cfg, OpenOptions{})
+	const batches = 2000
+	for i := range int64(batches) {
+		mustAppend(t, l, produce{size: 500, ts: testNow + i*10})
+	}
+	most := func(l *Log) (read int64) {
+		t.Helper()
+		for i := int64(0); i < batches; i += 97 {
+			before := fsys.bytes.Load()
+			got, err := l.OffsetForTimestamp(testNow+i*10-5, batches)
+			if err != nil || got.Offset != i {
+				t.Fatalf("record %d: %+v, %v", i, got, err)
+			}
+			read = max(read, fsys.bytes.Load()-before)
+		}
+		return read
+	}
+	const limit = 100_000 // of a log of 1.1 MB in segments of 500 KB
+	if n := most(l); n > limit {
+		t.Errorf("%d bytes were read", n)
+	}
+	if err := l.Close(testNow); err != nil {
+		t.Fatal(err)
+	}
+	for _, suffix := range []string{suffixIndex, suffixTimes} {
+		for _, name := range files(t, fsys, suffix) {
+			if err := fsys.Remove(name); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	l = openTest(t, fsys, cfg, OpenOptions{CleanShutdown: true})
+	most(l) // rebuilds them
+	if n := most(l); n > limit {
+		t.Errorf("%d bytes were read with new indexes", n)
+	}
+	if n := len(files(t, fsys, suffixTimes)); n != len(segmentsOf(l)) {
+		t.Errorf("%d time indexes for %d segments", n, len(segmentsOf(l)))
 	}
 }
 
