@@ -154,9 +154,14 @@ func (n *Node) openAll(ctx context.Context) {
 
 // openLog is partitionHost.open.
 func (n *Node) openLog(p *Partition) (*storage.Log, error) {
-	c := logConfig(n.layers(n.newest.Load(), p.tp.Topic))
+	layers := n.layers(n.newest.Load(), p.tp.Topic)
+	c := logConfig(layers)
 	p.setFlush(c)
-	return n.cfg.Manager.Open(p.tp, p.topicID, c)
+	l, err := n.cfg.Manager.Open(p.tp, p.topicID, c)
+	if err == nil {
+		l.SetProducerExpiry(producerExpiryMillis(layers))
+	}
+	return l, err
 }
 
 func (n *Node) layers(img *Image, topic string) config.Layers {
@@ -192,7 +197,7 @@ func (n *Node) configureTopic(img *Image, name string, t *hostedTopic) {
 		if p == nil || info == nil {
 			continue
 		}
-		p.configure(c)
+		p.configure(c, producerExpiryMillis(l))
 		p.update(info, minISR)
 	}
 }

@@ -59,5 +59,10 @@ func logConfig(l config.Layers) storage.LogConfig {
 	return c
 }
 
+// producerExpiryMillis is how long the logs of a node remember a producer that is silent.
+func producerExpiryMillis(l config.Layers) int64 {
+	return l.Long(config.Broker, "producer.id.expiration.ms")
+}
+
 // minInSyncReplicas is a topic's min.insync.replicas; what it means with few replicas effectiveMinISR says.
 func minInSyncReplicas(l config.Layers) int { return l.Int(config.Topic, "min.insync.replicas") }

@@ -13,8 +13,7 @@ const maxFlushMillis = math.MaxInt64
 
 // Intervals that Kafka has as internal settings, with its defaults.
 const (
-	initialTaskDelay       = 30 * time.Second
-	producerExpiryInterval = 10 * time.Minute
+	initialTaskDelay = 30 * time.Second
 	// deletionInterval is how often is looked for files whose file.delete.delay.ms is over.
 	deletionInterval = 15 * time.Second
 )
@@ -25,7 +24,8 @@ func (n *Node) maintain(ctx context.Context) {
 	millis := func(name string) time.Duration { return saturatedMillis(n.cfg.Static.Long(name)) }
 	retain := newTask(initialTaskDelay, millis("log.retention.check.interval.ms"))
 	checkpoint := newTask(initialTaskDelay, min(millis("log.flush.offset.checkpoint.interval.ms"), millis("log.flush.start.offset.checkpoint.interval.ms")))
-	producers := newTask(producerExpiryInterval, producerExpiryInterval)
+	expiry := millis("producer.id.expiration.check.interval.ms")
+	producers := newTask(expiry, expiry)
 	deleted := newTask(deletionInterval, deletionInterval)
 	flush := time.NewTimer(math.MaxInt64)
 	defer func() {
@@ -73,8 +73,10 @@ type task struct {
 	interval time.Duration
 }
 
+// newTask begins first from now, or sooner where the interval is shorter than that.
 func newTask(first, interval time.Duration) task {
-	return task{time.NewTimer(first), max(interval, time.Millisecond)}
+	interval = max(interval, time.Millisecond)
+	return task{time.NewTimer(min(first, interval)), interval}
 }
 
 func (t task) again() { t.timer.Reset(t.interval) }

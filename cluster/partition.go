@@ -297,12 +297,13 @@ func (p *Partition) sync(l *storage.Log) {
 }
 
 // configure applies the topic's settings to the log, now or when it is opened.
-func (p *Partition) configure(cfg storage.LogConfig) {
+func (p *Partition) configure(cfg storage.LogConfig, producerExpiryMillis int64) {
 	p.openMu.Lock()
 	defer p.openMu.Unlock()
 	p.setFlush(cfg)
 	if l := p.opened.Load(); l != nil {
 		l.SetConfig(cfg)
+		l.SetProducerExpiry(producerExpiryMillis)
 	}
 }
 

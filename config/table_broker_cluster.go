@@ -148,7 +148,7 @@ var brokerClusterKeys = []Key{
 		Doc: "Most bytes of metrics that a client may push at once."},
 	{Scope: Broker, Name: "transaction.abort.timed.out.transaction.cleanup.interval.ms", Type: TypeInt, Default: "10000", HasDefault: true, Valid: "[1,...]",
 		Doc: "How often it is looked for transactions that have timed out."},
-	{Scope: Broker, Name: "transaction.max.timeout.ms", Type: TypeInt, Default: "900000", HasDefault: true, Valid: "[1,...]",
+	{Scope: Broker, Name: "transaction.max.timeout.ms", Type: TypeInt, Default: "900000", HasDefault: true, Valid: "[1,...]", Effect: true,
 		Doc: "Longest timeout that a transaction may ask for."},
 	{Scope: Broker, Name: "transaction.partition.verification.enable", Type: TypeBoolean, Default: "true", HasDefault: true, UpdateMode: ClusterWide,
 		Doc: "Whether a transactional batch must belong to an open transaction."},

@@ -18,6 +18,8 @@ var brokerHiddenKeys = []Key{
 		Doc: "How often members of streams groups tell how far their tasks are."},
 	{Scope: Broker, Name: "leader.replication.throttled.rate", Type: TypeLong, Default: "9223372036854775807", HasDefault: true, Valid: "[0,...]", UpdateMode: ClusterWide, Hidden: true, DynamicOnly: true,
 		Doc: "Most bytes a second that a broker sends of throttled replicas."},
+	{Scope: Broker, Name: "producer.id.expiration.check.interval.ms", Type: TypeInt, Default: "600000", HasDefault: true, Valid: "[1,...]", Hidden: true, Effect: true,
+		Doc: "How often it is looked for producers whose state may go."},
 	{Scope: Broker, Name: "replica.alter.log.dirs.io.max.bytes.per.second", Type: TypeLong, Default: "9223372036854775807", HasDefault: true, Valid: "[0,...]", UpdateMode: ClusterWide, Hidden: true, DynamicOnly: true,
 		Doc: "Most bytes a second that a broker moves between its log directories."},
 	{Scope: Broker, Name: "unstable.api.versions.enable", Type: TypeBoolean, Default: "false", HasDefault: true, Hidden: true,

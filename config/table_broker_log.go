@@ -62,7 +62,7 @@ var brokerLogKeys = []Key{
 		Doc: "How far a record's time may lie in the past, by default for topics."},
 	{Scope: Broker, Name: "log.message.timestamp.type", Type: TypeString, Default: "CreateTime", HasDefault: true, Valid: "[CreateTime, LogAppendTime]", UpdateMode: ClusterWide, Effect: true,
 		Doc: "Whether a record's time is the producer's or that of its append, by default for topics."},
-	{Scope: Broker, Name: "log.preallocate", Type: TypeBoolean, Default: "false", HasDefault: true, UpdateMode: ClusterWide, Effect: true,
+	{Scope: Broker, Name: "log.preallocate", Type: TypeBoolean, Default: "false", HasDefault: true, UpdateMode: ClusterWide,
 		Doc: "Whether a segment's file gets its full size when it is made, by default for topics."},
 	{Scope: Broker, Name: "log.retention.bytes", Type: TypeLong, Default: "-1", HasDefault: true, UpdateMode: ClusterWide, Effect: true,
 		Doc: "Size to which a partition is cut back, by default for topics; -1 is without limit."},

@@ -36,7 +36,7 @@ var brokerNetworkKeys = []Key{
 		Doc: "Threads that read and write connections in Kafka."},
 	{Scope: Broker, Name: "queued.max.request.bytes", Type: TypeLong, Default: "-1", HasDefault: true, Effect: true,
 		Doc: "Most bytes of requests that are held in memory; -1 takes the broker's memory budget."},
-	{Scope: Broker, Name: "queued.max.requests", Type: TypeInt, Default: "500", HasDefault: true, Valid: "[1,...]", Effect: true,
+	{Scope: Broker, Name: "queued.max.requests", Type: TypeInt, Default: "500", HasDefault: true, Valid: "[1,...]",
 		Doc: "Most requests that wait for their answers before reading pauses."},
 	{Scope: Broker, Name: "request.timeout.ms", Type: TypeInt, Default: "30000", HasDefault: true,
 		Doc: "How long a broker waits for another's answer."},

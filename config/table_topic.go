@@ -52,7 +52,7 @@ var topicKeys = []Key{
 		Doc: "Shortest time that a record stays out of compaction."},
 	{Name: "min.insync.replicas", Type: TypeInt, Default: "1", HasDefault: true, Valid: "[1,...]", Synonyms: []string{"min.insync.replicas"}, Effect: true,
 		Doc: "How many replicas must have a record before acks=all is answered."},
-	{Name: "preallocate", Type: TypeBoolean, Default: "false", HasDefault: true, Synonyms: []string{"log.preallocate"}, Effect: true,
+	{Name: "preallocate", Type: TypeBoolean, Default: "false", HasDefault: true, Synonyms: []string{"log.preallocate"},
 		Doc: "Whether a segment's file gets its full size when it is made."},
 	{Name: "remote.copy.lag.bytes", Type: TypeLong, Default: "-1", HasDefault: true, Valid: "[-1,...]", Synonyms: []string{"log.remote.copy.lag.bytes"},
 		Doc: "How many bytes a segment may wait before it is copied to tiered storage."},
