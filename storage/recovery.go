@@ -442,7 +442,10 @@ func (l *Log) loadEpochs(has bool, from int64) error {
 		if v.leo == v.segments[0].base {
 			return nil
 		}
-		l.logger.Warn("rebuilding the leader epochs from the log", "partition", l.name, "cause", err)
+		// Of a log of which nothing was durable yet the file wasn't either.
+		if !errors.Is(err, fs.ErrNotExist) || l.durable.Load() > v.segments[0].base {
+			l.logger.Warn("rebuilding the leader epochs from the log", "partition", l.name, "cause", err)
+		}
 		l.epochs.set(nil)
 		from = v.segments[0].base
 	}

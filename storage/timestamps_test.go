@@ -2,6 +2,7 @@ package storage
 
 import (
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -229,6 +230,28 @@ func TestEpochs_LOFF_13_14(t *testing.T) {
 	}
 	if b := slurp(t, l.fs, "/data/t-0/leader-epoch-checkpoint"); string(b) != "0\n4\n0 0\n2 4\n5 10\n8 12\n" {
 		t.Fatalf("%q", b)
+	}
+}
+
+// A kill before the first sync is nothing to warn of; a file that was durable and is gone is.
+func TestEpochs_a_missing_file_is_told_where_there_should_be_one(t *testing.T) {
+	for _, synced := range []bool{false, true} {
+		fsys := testDirFS(t)
+		l := openTest(t, fsys, testConfig(), OpenOptions{})
+		mustAppend(t, l, produce{})
+		if synced {
+			if err := l.Sync(); err != nil {
+				t.Fatal(err)
+			}
+			if err := fsys.Remove("/data/t-0/" + leaderEpochFile); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var told strings.Builder
+		l = openTest(t, fsys, testConfig(), OpenOptions{RecoveryPoint: l.DurableEndOffset(), Logger: slog.New(slog.NewTextHandler(&told, nil))})
+		if strings.Contains(told.String(), "leader epochs") != synced || l.LatestEpoch() != 0 {
+			t.Errorf("synced %v: epoch %d, told %q", synced, l.LatestEpoch(), told.String())
+		}
 	}
 }
 
