@@ -64,5 +64,5 @@ for _ in $(seq "$rounds"); do
 done
 with_pid=1
 real "idle connections" conns -n 2000
-ls -l bin/kbroker | awk '{printf "{\"broker\":\"kbroker\",\"what\":\"binary\",\"mb\":%.1f}\n", $5/1048576}' >> "$out"
+ls -l bin/kbroker | awk '{printf "{\"broker\":\"kbroker\",\"what\":\"binary\",\"binary_mb\":%.1f}\n", $5/1048576}' >> "$out"
 go run ./bench/table "$out"

@@ -12,8 +12,8 @@ import (
 
 // figures are what is shown of a measurement, in this order, where it is there.
 var figures = []string{
-	"broker_cpu_us_per_batch", "mb_per_s", "broker_cpu_s_per_gb", "first_ack_ms", "ready_ms", "rss_mb", "e2e_p50_ms", "e2e_p99_ms",
-	"create_p50_ms", "form_s", "mend_s", "kb_per_conn", "mb",
+	"broker_cpu_us_per_batch", "mb_per_s", "broker_cpu_s_per_gb", "first_record_ms", "rss_mb", "e2e_p50_ms", "e2e_p99_ms",
+	"create_p50_ms", "form_s", "mend_s", "kb_per_conn", "binary_mb",
 }
 
 func main() {
