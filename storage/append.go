@@ -243,7 +243,7 @@ func (l *Log) AppendAsFollower(now int64, records []byte) (AppendInfo, error) {
 	info := AppendInfo{FirstOffset: -1, LastOffset: -1, LogAppendTimeMillis: -1}
 	// First look at all of them: nothing is written unless all are right.
 	var headers []batch.Header
-	newest := int64(noTimestamp)
+	newest := noTimestamp
 	rest := records
 	for len(rest) > 0 {
 		b, more, ok, err := batch.Split(rest)

@@ -14,7 +14,6 @@ import (
 // dataDir is one data directory.
 type dataDir struct {
 	path  string
-	id    TopicID
 	lock  io.Closer
 	meta  metaProperties
 	clean bool

@@ -428,7 +428,7 @@ func (l *Log) trustedStart(s *segment, h *handle, size, recoveryPoint int64, b *
 // used.
 func (l *Log) loadEpochs(has bool, from int64) error {
 	v := l.view.Load()
-	err := error(fs.ErrNotExist)
+	err := fs.ErrNotExist
 	if has {
 		err = l.epochs.read(l.fs)
 	}

@@ -303,9 +303,3 @@ func (hs *hints) bounded(pos, maxBytes int64) *hint {
 	}
 	return nil
 }
-
-func (hs *hints) clear() {
-	for i := range hs.ring {
-		hs.ring[i].Store(nil)
-	}
-}
