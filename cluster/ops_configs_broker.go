@@ -37,6 +37,13 @@ func (a *alteration) checkBroker(next map[string]string) *Refusal {
 	if len(unprefixed) > 0 {
 		return refuse(kerr.InvalidRequest, "These security configs can be dynamically updated only per-listener using the listener prefix: [%s]", joined(unprefixed, ", "))
 	}
+	if a.resource.Name != "" {
+		for _, name := range listening {
+			if value, set := next[name]; set && value != a.current[name] && !a.atStart(name, value) {
+				return refuse(kerr.InvalidRequest, "%s can't be changed while the broker runs; start it again with the new value", name)
+			}
+		}
+	}
 	for _, name := range sortedKeys(next) {
 		base, _ := listenerSetting(name)
 		if key, known := config.Lookup(config.Broker, base); known {
@@ -63,6 +70,16 @@ func (a *alteration) checkBroker(next map[string]string) *Refusal {
 		}
 	}
 	return nil
+}
+
+// listening are settings that Kafka can change for a running broker by opening and closing listeners, which isn't done here: what is shown has to
+// be where the broker listens.
+var listening = []string{"listeners", "listener.security.protocol.map"}
+
+// atStart says that the broker was started with a value.
+func (a *alteration) atStart(name, value string) bool {
+	v, _ := a.op.Static.Get(name)
+	return v == value
 }
 
 // clusterListenerKeys are the settings of a listener that may hold for the whole cluster.

@@ -90,7 +90,7 @@ var brokerLogKeys = []Key{
 		Doc: "Largest size of a batch once it is decompressed, by default for topics."},
 	{Scope: Broker, Name: "message.max.bytes", Type: TypeInt, Default: "1048588", HasDefault: true, Valid: "[0,...]", UpdateMode: ClusterWide, Effect: true,
 		Doc: "Largest batch that is accepted, by default for topics."},
-	{Scope: Broker, Name: "num.recovery.threads.per.data.dir", Type: TypeInt, Default: "2", HasDefault: true, Valid: "[1,...]", UpdateMode: ClusterWide, Effect: true,
+	{Scope: Broker, Name: "num.recovery.threads.per.data.dir", Type: TypeInt, Default: "2", HasDefault: true, Valid: "[1,...]", UpdateMode: ClusterWide,
 		Doc: "How many logs are opened, recovered and closed at the same time."},
 	{Scope: Broker, Name: "producer.id.expiration.ms", Type: TypeInt, Default: "86400000", HasDefault: true, Valid: "[1,...]", UpdateMode: ClusterWide, Effect: true,
 		Doc: "How long a producer's state is kept after its last batch."},

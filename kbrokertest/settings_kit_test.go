@@ -43,8 +43,16 @@ func newSettingsBroker(t *testing.T, opts ...kbrokertest.Option) *settingsBroker
 	k := &settingsBroker{dir: t.TempDir(), clock: time.Now().AddDate(-2, 0, 0)}
 	opts = append([]kbrokertest.Option{kbrokertest.Dir(k.dir), kbrokertest.Set("log.retention.check.interval.ms", checkMillis)}, opts...)
 	k.b = kbrokertest.Start(t, opts...)
-	k.cl = client(t, k.b, kgo.MaxVersions(kversion.V3_0_0())) // the last in which produce and fetch name topics
+	k.connect(t)
 	return k
+}
+
+// connect makes a client that names topics, which produce and fetch later don't, and asks for the offsets of one group at a time.
+func (k *settingsBroker) connect(t *testing.T) {
+	t.Helper()
+	versions := kversion.V3_0_0()
+	versions.SetMaxKeyVersion(9, 7)
+	k.cl = client(t, k.b, kgo.MaxVersions(versions))
 }
 
 func ask[R kmsg.Response](t *testing.T, cl *kgo.Client, req kmsg.Request) R {

@@ -111,7 +111,9 @@ func compressesAt(codec, key, level, other string) func(*testing.T, *settingsBro
 	}
 	return func(t *testing.T, k *settingsBroker, topic string) bool {
 		t.Helper()
-		of := func(level string) int { return size(t, k, k.topic(t, map[string]string{"compression.type": codec, key: level})) }
+		of := func(level string) int {
+			return size(t, k, k.topic(t, map[string]string{"compression.type": codec, key: level}))
+		}
 		at, usual, got := of(level), of(other), size(t, k, topic)
 		if at == usual || (got != at && got != usual) {
 			t.Fatalf("%d bytes; %d at level %s and %d at %s", got, at, level, usual, other)

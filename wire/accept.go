@@ -77,18 +77,22 @@ func (s *Server) sleep(d time.Duration) bool {
 	}
 }
 
-// open begins to serve a connection, or closes it where its address has too many.
+// open begins to serve a connection, or closes it where its address has too many. Where there are too many in all it waits: the limit was lowered, or
+// another listener was faster, while this one accepted.
 func (s *Server) open(listener string, nc net.Conn) {
 	c := &Conn{srv: s, nc: nc, listener: listener, ip: addressOf(nc)}
 	c.room.L = &c.mu
 	c.attach()
-	limits := s.limits.Load()
 	s.mu.Lock()
+	for !s.stopping && len(s.conns) >= s.limits.Load().MaxConnections {
+		s.changed.Wait()
+	}
+	limits := s.limits.Load()
 	most, ok := limits.MaxConnectionsOfIP[c.ip]
 	if !ok {
 		most = limits.MaxConnectionsPerIP
 	}
-	if s.stopping || s.perIP[c.ip] >= most || len(s.conns) >= limits.MaxConnections {
+	if s.stopping || s.perIP[c.ip] >= most {
 		s.mu.Unlock()
 		_ = nc.Close()
 		s.refused.Add(1)
