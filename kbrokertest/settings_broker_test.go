@@ -372,7 +372,7 @@ func TestCFGB_15_producer_id_expiration_ms_holds_at_once(t *testing.T) {
 	}
 	k := newSettingsBroker(t, check)
 	topic := k.topic(t, nil)
-	forget := func(id int64) {
+	forget := func(topic string, id int64) {
 		t.Helper()
 		until(t, "the producer is forgotten", func() bool { return len(k.producers(t, topic)) == 0 })
 		if k.mustSend(t, topic, sent(id)).BaseOffset != k.offset(t, topic, -1)-1 {
@@ -394,7 +394,10 @@ func TestCFGB_15_producer_id_expiration_ms_holds_at_once(t *testing.T) {
 			t.Fatalf("%s: producers %v before", r.name, got)
 		}
 		r.set("1")
-		forget(id)
+		forget(topic, id)
+		later := k.topic(t, nil)
+		k.mustSend(t, later, sent(id))
+		forget(later, id)
 		r.end()
 	}
 	k.mustSend(t, topic, sent(2000))
@@ -404,7 +407,7 @@ func TestCFGB_15_producer_id_expiration_ms_holds_at_once(t *testing.T) {
 	k = newSettingsBroker(t, check, kbrokertest.Set("producer.id.expiration.ms", "1"))
 	topic = k.topic(t, nil)
 	k.mustSend(t, topic, sent(1))
-	forget(1)
+	forget(topic, 1)
 	k.set(t, clusterDefault, "producer.id.expiration.ms", "600000")
 	k.mustSend(t, topic, sent(2))
 	if got := k.producers(t, topic); !slices.Equal(got, []int64{2}) {
