@@ -62,12 +62,10 @@ func TestHostile_CONN_22_stalled_frames_give_their_memory_to_those_who_wait(t *t
 	limits := DefaultLimits()
 	limits.FrameMemory = 4 << 20
 	s := start(t, limits, nil)
-	var stalled []*client
 	for range 40 {
 		c := s.dial()
 		c.write(binary.BigEndian.AppendUint32(nil, 50<<20))
 		c.write(make([]byte, 200<<10))
-		stalled = append(stalled, c)
 	}
 	eventually(t, "they wait for each other", func() bool { return s.Stats().FramesWaiting > 0 })
 	if st := s.Stats(); st.FrameMemoryInUse > st.FrameMemory+50<<20 {
