@@ -114,9 +114,11 @@ func (p *Partition) Read(r ReadRequest) (ReadResult, error) {
 		}
 		result.Aborted = append(result.Aborted, aborted...)
 	}
-	p.stats.BytesOut.Add(records.Bytes)
 	return result, nil
 }
+
+// CountSent notes for the metrics that a reader was sent bytes of records. A read alone counts nothing: a long poll reads more than once.
+func (p *Partition) CountSent(bytes int64) { p.stats.BytesOut.Add(bytes) }
 
 // Offsets gives one consistent view of the three; zeros where the log can't be opened.
 func (p *Partition) Offsets() (logStart, highWatermark, lastStable int64) {

@@ -752,6 +752,7 @@ func TestTopicStats(t *testing.T) {
 	n.create("a", 2)
 	in := mustAppend(t, n.partition("a", 0), "x", "y").Bytes + mustAppend(t, n.partition("a", 1), "z").Bytes
 	out := read(t, n.partition("a", 0), fetch(0)).Records.Bytes
+	n.partition("a", 0).CountSent(out)
 	s := n.TopicStats("a")
 	if s.MessagesIn.Load() != 3 || s.BytesIn.Load() != int64(in) || s.BytesOut.Load() != out || n.TopicStats("b") != nil {
 		t.Fatalf("%d, %d, %d", s.MessagesIn.Load(), s.BytesIn.Load(), s.BytesOut.Load())

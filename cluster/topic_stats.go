@@ -6,6 +6,6 @@ import "sync/atomic"
 type TopicStats struct {
 	// MessagesIn and BytesIn count appended records and the bytes their batches take in the log.
 	MessagesIn, BytesIn atomic.Int64
-	// BytesOut counts the bytes that reads found; a long poll that looks again counts again what it sees again.
+	// BytesOut counts the bytes of records that readers were sent.
 	BytesOut atomic.Int64
 }

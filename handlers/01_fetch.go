@@ -250,6 +250,9 @@ func (f *fetching) answer() {
 		if result == 0 {
 			result = row.code
 		}
+		if row.hasRecords() {
+			row.part.CountSent(row.read.Records.Bytes)
+		}
 	}
 	f.r.SetResult(result)
 	f.r.ReplyBody(f.body(id, rows))

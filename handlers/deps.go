@@ -35,6 +35,8 @@ type Partition interface {
 	Read(r cluster.ReadRequest) (cluster.ReadResult, error)
 	// Serving says why this broker can't answer for the partition as its leader: ErrNotLeader, or what became of it or its log.
 	Serving() error
+	// CountSent notes that a reader was sent bytes of records.
+	CountSent(bytes int64)
 	// Watch has w woken until Unwatch.
 	Watch(w cluster.Watcher)
 	Unwatch(w cluster.Watcher)
