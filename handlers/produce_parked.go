@@ -82,26 +82,33 @@ func (p *parkedProduce) gone() {
 	}
 }
 
-// give ends the waiting, with err in the rows that still waited. It says whether this call did.
+// give ends the waiting, with err in the rows that still wait. What is committed by now, though its turn to be told so hasn't come, is a success. It says
+// whether this call ended the waiting.
 func (p *parkedProduce) give(err error) bool {
 	p.mu.Lock()
 	if p.answered {
 		p.mu.Unlock()
 		return false
 	}
-	p.answered = true
-	if err != nil {
-		for _, a := range p.pending {
-			if a.p != nil {
-				p.fail(&p.topics[a.topic].rows[a.row], err)
-			}
-		}
-	}
+	p.answered = true // the rows are ours from here on
 	withdraw := p.withdraw
 	p.withdraw = nil
 	p.mu.Unlock()
 	for _, w := range withdraw {
 		w()
+	}
+	if err == nil {
+		return true
+	}
+	for _, a := range p.pending {
+		if a.p == nil {
+			continue
+		}
+		already, withdraw := a.p.AwaitCommitted(a.offset, func(error) {})
+		if !already {
+			withdraw()
+			p.fail(&p.topics[a.topic].rows[a.row], err)
+		}
 	}
 	return true
 }
