@@ -256,7 +256,7 @@ func (b *Broker) newHandlers() *handlers.Handlers {
 	b.stopReqs = stop
 	b.groups = groupcoord.New(groupConfig(b.cfg.Static), b.log, groupcoord.ImageTopics(b.node.Image))
 	h := &handlers.Handlers{
-		NodeID: b.cfg.NodeID, Metadata: b.node, Partitions: partitions{b.node}, Groups: groups{b.groups}, ProducerIDs: b.node,
+		NodeID: b.cfg.NodeID, Metadata: b.node, Partitions: partitions{b.node}, Groups: b.groups, ProducerIDs: b.node,
 		Endpoints: b.endpoints, Static: b.cfg.Static, Log: b.log, Now: time.Now,
 		ClampReplicas: b.cfg.ClampReplicas, LogDirs: b.logDirs, Context: reqCtx,
 	}

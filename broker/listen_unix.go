@@ -4,6 +4,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -29,7 +30,7 @@ func bind(ctx context.Context, address string) (boundSocket, error) {
 		return boundSocket{}, err
 	}
 	if host == "" { // all interfaces: both families where there are two
-		if s, err := bindIP(nil, n, true); err == nil || err == syscall.EADDRINUSE { //nolint:errorlint // bindIP gives the system's own
+		if s, err := bindIP(nil, n, true); err == nil || errors.Is(err, syscall.EADDRINUSE) {
 			return s, err
 		}
 		return bindIP(net.IPv4zero, n, false)

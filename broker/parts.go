@@ -9,7 +9,6 @@ import (
 	"github.com/kbroker/kbroker/coord"
 	"github.com/kbroker/kbroker/groupcoord"
 	"github.com/kbroker/kbroker/handlers"
-	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 // partitions makes the node what the handlers need.
@@ -21,51 +20,6 @@ func (p partitions) Partition(topic string, partition int32) (handlers.Partition
 		return nil, err
 	}
 	return found, nil
-}
-
-// groups makes the group coordinator what the handlers need.
-type groups struct{ *groupcoord.Service }
-
-func caller(c handlers.GroupCaller) groupcoord.Caller { return groupcoord.Caller(c) }
-
-func (g groups) JoinGroup(c handlers.GroupCaller, r *kmsg.JoinGroupRequest, done func(*kmsg.JoinGroupResponse)) {
-	g.Service.JoinGroup(caller(c), r, done)
-}
-
-func (g groups) SyncGroup(c handlers.GroupCaller, r *kmsg.SyncGroupRequest, done func(*kmsg.SyncGroupResponse)) {
-	g.Service.SyncGroup(caller(c), r, done)
-}
-
-func (g groups) Heartbeat(c handlers.GroupCaller, r *kmsg.HeartbeatRequest, done func(*kmsg.HeartbeatResponse)) {
-	g.Service.Heartbeat(caller(c), r, done)
-}
-
-func (g groups) LeaveGroup(c handlers.GroupCaller, r *kmsg.LeaveGroupRequest, done func(*kmsg.LeaveGroupResponse)) {
-	g.Service.LeaveGroup(caller(c), r, done)
-}
-
-func (g groups) OffsetCommit(c handlers.GroupCaller, r *kmsg.OffsetCommitRequest, done func(*kmsg.OffsetCommitResponse)) {
-	g.Service.OffsetCommit(caller(c), r, done)
-}
-
-func (g groups) OffsetFetch(c handlers.GroupCaller, r *kmsg.OffsetFetchRequest, done func(*kmsg.OffsetFetchResponse)) {
-	g.Service.OffsetFetch(caller(c), r, done)
-}
-
-func (g groups) OffsetDelete(c handlers.GroupCaller, r *kmsg.OffsetDeleteRequest, done func(*kmsg.OffsetDeleteResponse)) {
-	g.Service.OffsetDelete(caller(c), r, done)
-}
-
-func (g groups) DescribeGroups(c handlers.GroupCaller, r *kmsg.DescribeGroupsRequest, done func(*kmsg.DescribeGroupsResponse)) {
-	g.Service.DescribeGroups(caller(c), r, done)
-}
-
-func (g groups) ListGroups(c handlers.GroupCaller, r *kmsg.ListGroupsRequest, done func(*kmsg.ListGroupsResponse)) {
-	g.Service.ListGroups(caller(c), r, done)
-}
-
-func (g groups) DeleteGroups(c handlers.GroupCaller, r *kmsg.DeleteGroupsRequest, done func(*kmsg.DeleteGroupsResponse)) {
-	g.Service.DeleteGroups(caller(c), r, done)
 }
 
 // groupConfig reads the group coordinator's settings.

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"github.com/kbroker/kbroker/cluster"
+	"github.com/kbroker/kbroker/groupcoord"
 	"github.com/kbroker/kbroker/storage"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -65,7 +66,7 @@ type ProducerIDs interface {
 }
 
 // GroupCaller is who asks the group coordinator.
-type GroupCaller struct{ ClientID, ClientHost string }
+type GroupCaller = groupcoord.Caller
 
 // Groups is the group coordinator. done is called exactly once, from any goroutine, possibly before the call returns.
 // Requests' byte slices may be kept.
