@@ -49,7 +49,7 @@ type ManagerConfig struct {
 	Logger    *slog.Logger
 	// NowMillis is the clock.
 	NowMillis func() int64
-	// RecoveryThreads is how many logs OpenAll opens at once (num.recovery.threads.per.data.dir).
+	// RecoveryThreads is how many logs a stop closes at once, but some at least (num.recovery.threads.per.data.dir).
 	RecoveryThreads int
 	// MaxOpenFiles bounds the .log files that stay open though nobody uses them.
 	MaxOpenFiles int
@@ -284,33 +284,6 @@ func (m *Manager) place(tp TopicPartition) *dataDir {
 		}
 	}
 	return best
-}
-
-// OpenRequest is one log to be opened by OpenAll.
-type OpenRequest struct {
-	TP      TopicPartition
-	TopicID TopicID
-	Config  LogConfig
-}
-
-// OpenAll opens many logs, RecoveryThreads at once. The results are in the order of the requests, nil where the error says why; the
-// error is the first one, and all are tried.
-func (m *Manager) OpenAll(ctx context.Context, requests []OpenRequest) ([]*Log, []error) {
-	logs, errs := make([]*Log, len(requests)), make([]error, len(requests))
-	var g errgroup.Group
-	g.SetLimit(m.cfg.RecoveryThreads)
-	for i, r := range requests {
-		g.Go(func() error {
-			if ctx.Err() != nil {
-				errs[i] = context.Cause(ctx)
-				return nil
-			}
-			logs[i], errs[i] = m.Open(r.TP, r.TopicID, r.Config)
-			return nil
-		})
-	}
-	_ = g.Wait() // its functions give none
-	return logs, errs
 }
 
 // Log gives an open log.

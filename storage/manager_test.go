@@ -125,14 +125,10 @@ func TestManager_LOG_04_DREC_05_restart_after_clean_stop_and_crash(t *testing.T)
 			if len(stored) != 3 || stored[2] != (StoredLog{TopicPartition{"a-b", 2}, TopicID{9}, "/data"}) {
 				t.Fatal(stored)
 			}
-			var reqs []OpenRequest
-			for _, s := range stored {
-				reqs = append(reqs, OpenRequest{s.TP, s.TopicID, testConfig()})
-			}
-			logs, errs := m.OpenAll(context.Background(), reqs)
-			for i, l := range logs {
-				if errs[i] != nil {
-					t.Fatal(errs[i])
+			for i, s := range stored {
+				l, err := m.Open(s.TP, s.TopicID, testConfig())
+				if err != nil {
+					t.Fatal(err)
 				}
 				if got := fmt.Sprint(l.LogStartOffset(), l.LogEndOffset(), l.Producers()); got != want[i] {
 					t.Fatalf("%s, want %s", got, want[i])
@@ -391,18 +387,16 @@ func BenchmarkManager(b *testing.B) {
 			return m
 		}
 		openAll := func(m *Manager) []*Log {
-			requests := make([]OpenRequest, partitions)
-			for i := range requests {
-				requests[i] = OpenRequest{TP: TopicPartition{"t", int32(i)}, TopicID: testID, Config: DefaultLogConfig()}
-			}
-			logs, errs := m.OpenAll(context.Background(), requests)
-			if err := errors.Join(errs...); err != nil {
-				b.Fatal(err)
-			}
-			for _, l := range logs {
-				if err := l.AssignEpoch(0); err != nil {
+			logs := make([]*Log, partitions)
+			for i := range logs {
+				l, err := m.Open(TopicPartition{"t", int32(i)}, testID, DefaultLogConfig())
+				if err == nil {
+					err = l.AssignEpoch(0)
+				}
+				if err != nil {
 					b.Fatal(err)
 				}
+				logs[i] = l
 			}
 			return logs
 		}
